@@ -1,0 +1,81 @@
+"""Schema ids: look them up, or register the packaged schemas.
+
+Speaks Confluent's REST interface only (Confluent, Apicurio's /apis/ccompat/v7, Karapace). Services
+look up and never register: `opstrail schemas register` does that, before they start.
+"""
+
+from functools import lru_cache
+
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+from opstrail_schemas import codec, messages
+from opstrail_schemas.topics import Topic, TopicName, all_topics, topic
+
+MESSAGE_TYPES: dict[TopicName, type[messages.Message]] = {
+    TopicName.FILES_NOTICED: messages.FileNotice,
+    TopicName.FILES_LEDGER: messages.TrailFile,
+    TopicName.EVENTS_RAW: messages.RawEvent,
+    TopicName.EVENTS_ENRICHED: messages.EnrichedEvent,
+    TopicName.EVENTS_REREAD: messages.RawEvent,
+    TopicName.EVENTS_REPAIRED: messages.EnrichedEvent,
+    TopicName.STACK_FACTS: messages.StackFact,
+    TopicName.ACCOUNTS: messages.Account,
+    TopicName.DEAD_LETTERS: messages.DeadLetter,
+}
+COMPATIBILITY = "FULL_TRANSITIVE"
+
+
+class NotRegistered(LookupError):  # noqa: N818 - says what is the case
+    """The packaged schema of a topic is not in the registry: register it first."""
+
+
+class Registry:
+    """The schemas of one registry. Raises SchemaRegistryError where the registry is away."""
+
+    def __init__(self, client: SchemaRegistryClient) -> None:
+        self._client = client
+        self._schema_of = lru_cache(maxsize=256)(self._fetch)
+
+    def _fetch(self, schema_id: int) -> str:
+        try:
+            text = self._client.get_schema(schema_id).schema_str
+        except SchemaRegistryError as error:
+            if error.http_status_code == 404:  # noqa: PLR2004 - HTTP
+                raise codec.UnknownSchema(f"the registry knows no schema {schema_id}") from error
+            raise
+        if text is None:
+            raise codec.UnknownSchema(f"the registry has no text for schema {schema_id}")
+        return text
+
+    def codec(self, name: TopicName, message_type: type[codec.M]) -> codec.Codec[codec.M]:
+        """Return the codec of a topic. Raises NotRegistered."""
+        described = topic(name)
+        try:
+            found = self._client.lookup_schema(described.subject, _packaged(described))
+        except SchemaRegistryError as error:
+            if error.http_status_code == 404:  # noqa: PLR2004 - HTTP
+                raise NotRegistered(
+                    f"{described.subject}: its schema is not registered; run `opstrail schemas register`"
+                ) from error
+            raise
+        if found.schema_id is None:
+            raise NotRegistered(f"{described.subject}: the registry gave no schema id")
+        return codec.Codec(message_type, found.schema_id, self._schema_of)
+
+    def register(self) -> dict[str, int]:
+        """Register every packaged schema, compatibility FULL_TRANSITIVE; return ids by subject.
+
+        Raises SchemaRegistryError (409) where a schema is not compatible with a registered one.
+        """
+        ids = {}
+        for described in all_topics():
+            ids[described.subject] = self._client.register_schema(
+                described.subject, _packaged(described)
+            )
+            self._client.set_compatibility(described.subject, COMPATIBILITY)
+        return ids
+
+
+def _packaged(described: Topic) -> Schema:
+    return Schema(codec.schema_text(described.schema), "AVRO")
