@@ -46,5 +46,12 @@ class LeaseLost(Exception):  # noqa: N818
     """What was read may belong to another process now: rewind to the committed offsets."""
 
 
+class OutcomeUnknown(LeaseLost):
+    """A transaction was sent off and nobody knows how it ended: only the committed offsets tell.
+
+    What a stage keeps in memory may lack what was committed: it is restored anew.
+    """
+
+
 class Fenced(Exception):  # noqa: N818
     """Another process took this slot: this one must end. The message names the slot."""

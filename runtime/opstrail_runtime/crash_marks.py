@@ -1,0 +1,103 @@
+"""How a crash loop ends: marks beside the committed offsets (PURE).
+
+An input that kills the process would kill the next one too. So every committed offset carries a
+mark. `running`: somebody works from here on, and did not stop cleanly as long as it stands there.
+Who finds it after a death takes care: one input, then eight, then sixty-four to a transaction, and
+before each of them commits `trying` with their number. Who finds `trying` with more than one takes
+an eighth of it; who finds it with one input counts a death, and the third one sets that input
+aside. Progress grows the portion again; a clean stop clears the mark. Five inputs set aside
+without progress between them: it is our bug, and the service stops.
+"""
+
+from dataclasses import dataclass, replace
+
+DEATHS_TO_SET_ASIDE = 3
+MOST_SET_ASIDE_IN_A_ROW = 5
+GROWTH = 8
+LARGEST_PORTION = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What stands beside a committed offset. `size` is the portion in work; 0: not careful."""
+
+    stopped: bool = False
+    size: int = 0
+    deaths: int = 0
+    set_aside: int = 0
+
+
+CLEAN = Mark(stopped=True)
+RUNNING = Mark()
+
+
+def text_of(mark: Mark) -> str:
+    """Return the mark as it is committed; a clean stop is no text at all."""
+    if mark.stopped:
+        return ""
+    if mark.size:
+        return f"trying={mark.size} deaths={mark.deaths} aside={mark.set_aside}"
+    return f"running aside={mark.set_aside}"
+
+
+def mark_of(text: str) -> Mark:
+    """Read a committed text. One that is not ours (another tool's) counts as a clean stop."""
+    words = dict(word.split("=", 1) for word in text.split() if "=" in word)
+    try:
+        if "trying" in words:
+            return Mark(
+                size=int(words["trying"]),
+                deaths=int(words.get("deaths", 0)),
+                set_aside=int(words.get("aside", 0)),
+            )
+        if text.startswith("running"):
+            return Mark(set_aside=int(words.get("aside", 0)))
+    except ValueError:
+        return CLEAN
+    return CLEAN
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """How carefully to go on in a partition: `size` inputs to a transaction; 0: as many as come."""
+
+    size: int = 0
+    deaths: int = 0
+    set_aside: int = 0
+
+    @property
+    def mark(self) -> Mark:
+        """What to commit before the next portion."""
+        return Mark(size=self.size, deaths=self.deaths, set_aside=self.set_aside)
+
+    @property
+    def sets_aside(self) -> bool:
+        """Whether the next input has killed often enough."""
+        return self.size == 1 and self.deaths >= DEATHS_TO_SET_ASIDE
+
+    @property
+    def is_our_bug(self) -> bool:
+        """Whether so many inputs in a row were set aside that they are not to blame."""
+        return self.set_aside >= MOST_SET_ASIDE_IN_A_ROW
+
+
+def care_after(mark: Mark) -> Care:
+    """Return how to go on where that mark was found at assignment."""
+    if mark.stopped:
+        return Care()
+    if mark.size == 0:
+        return Care(size=1, set_aside=mark.set_aside)
+    if mark.size == 1:
+        return Care(size=1, deaths=mark.deaths + 1, set_aside=mark.set_aside)
+    return Care(size=max(1, mark.size // GROWTH), set_aside=mark.set_aside)
+
+
+def care_after_progress(care: Care) -> Care:
+    """Return how to go on after a portion got through."""
+    size = care.size * GROWTH
+    return Care() if size > LARGEST_PORTION else Care(size=size)
+
+
+def care_after_setting_aside(care: Care) -> Care:
+    """Return how to go on after an input was set aside: still one at a time."""
+    return replace(care, deaths=0, set_aside=care.set_aside + 1)

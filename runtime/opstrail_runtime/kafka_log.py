@@ -1,0 +1,125 @@
+"""Partitions read from outside any group on librdkafka: the real `Log`."""
+
+from collections.abc import Callable, Iterator
+
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from opstrail_runtime.errors import Unavailable
+from opstrail_runtime.kafka_errors import error_of, translated
+from opstrail_runtime.kafka_source import record_of
+from opstrail_runtime.stage import Partition, Pulse, Record
+from opstrail_runtime.topic_names import TopicNames
+from opstrail_schemas.topics import TopicName
+
+TIMEOUT_S = 10.0
+MOST_AT_ONCE = 5_000
+SAMPLE_RECORDS = 200
+_END = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own code
+
+
+class KafkaLog:
+    """Reads with a consumer of its own that has a group.id for form's sake and never commits."""
+
+    def __init__(
+        self,
+        new_consumer: Callable[[], Consumer],
+        admin: AdminClient,
+        names: TopicNames,
+    ) -> None:
+        self._new_consumer = new_consumer
+        self._admin = admin
+        self._names = names
+        self._positions: dict[Partition, int] = {}
+
+    def read(
+        self, partition: Partition, pulse: Pulse, *, start: int | None = None
+    ) -> Iterator[Record]:
+        """Read to the end that is written now, counting open transactions."""
+        first = self._offset(partition, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
+        end = self._offset(partition, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+        return self._read(partition, pulse, max(first, start or 0), end)
+
+    def read_stable(self, partition: Partition, pulse: Pulse, *, start: int) -> Iterator[Record]:
+        """Read to the last stable offset as of now."""
+        end = self._offset(partition, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+        return self._read(partition, pulse, start, end)
+
+    def position(self, partition: Partition) -> int:
+        """Return the offset after the last record or control record that was read."""
+        return self._positions.get(partition, 0)
+
+    def read_tail(
+        self, partition: Partition, pulse: Pulse, *, at_least_bytes: int, most_records: int
+    ) -> Iterator[Record]:
+        """Read the end of a partition, reaching back for as many bytes."""
+        first = self._offset(partition, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
+        end = self._offset(partition, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+        reach = SAMPLE_RECORDS
+        while True:
+            start = max(first, end - min(reach, most_records))
+            if start == first or reach >= most_records:
+                return self._read(partition, pulse, start, end)
+            sample = list(self._read(partition, pulse, start, end))
+            size = sum(len(record.value or b"") for record in sample)
+            if size >= at_least_bytes:
+                return iter(sample)
+            # As many as the bytes ask for at the mean size seen, and a quarter more.
+            mean = max(1, size // max(1, len(sample)))
+            reach = max(reach * 2, at_least_bytes * 5 // (4 * mean))
+
+    def partition_count(self, topic: TopicName) -> int:
+        """Return how many partitions a topic has."""
+        full = self._names.full(topic)
+        try:
+            found = self._admin.list_topics(full, timeout=TIMEOUT_S).topics[full]
+        except KafkaException as error:
+            raise translated(error_of(error), slot="admin") from error
+        if found.error is not None or not found.partitions:
+            raise Unavailable("kafka", f"there is no topic {full}; run `opstrail topics create`")
+        return len(found.partitions)
+
+    def _offset(self, partition: Partition, spec: OffsetSpec, isolation: IsolationLevel) -> int:
+        at = TopicPartition(self._names.full(partition.topic), partition.number)
+        try:
+            asked = self._admin.list_offsets(
+                {at: spec}, isolation_level=isolation, request_timeout=TIMEOUT_S
+            )
+            offset: int = asked[at].result().offset
+        except KafkaException as error:
+            raise translated(error_of(error), slot="admin") from error
+        return offset
+
+    def _read(
+        self, partition: Partition, pulse: Pulse, start: int, end: int
+    ) -> Iterator[Record]:
+        self._positions[partition] = start
+        if start >= end:
+            return
+        consumer = self._new_consumer()
+        try:
+            consumer.assign(
+                [TopicPartition(self._names.full(partition.topic), partition.number, start)]
+            )
+            while self._positions[partition] < end:
+                for message in consumer.consume(MOST_AT_ONCE, 0.2):
+                    error = message.error()
+                    if error is None:
+                        self._positions[partition] = message.offset() + 1
+                        yield record_of(message, self._names)
+                    elif error.code() == _END:
+                        # Past control records too, which no message shows.
+                        self._positions[partition] = message.offset()
+                    elif not error.retriable():
+                        raise translated(error, slot="log")
+                pulse.beat()
+        except KafkaException as error:
+            raise translated(error_of(error), slot="log") from error
+        finally:
+            consumer.close()

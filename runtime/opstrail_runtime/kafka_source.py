@@ -1,0 +1,211 @@
+"""A consumer group member on librdkafka: the real `Source`."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from opstrail_runtime.kafka_errors import error_of, translated
+from opstrail_runtime.source import Batch, Changes, Committed, Lease
+from opstrail_runtime.stage import Partition, Record
+from opstrail_runtime.topic_names import TopicNames
+from opstrail_schemas.topics import TopicName
+
+TIMEOUT_S = 10.0
+_END = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own code
+# Passing troubles of a client that reconnects by itself: it goes on polling.
+_PASSING = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+
+
+def record_of(message: Message, names: TopicNames) -> Record:
+    """Return a Kafka message as a record."""
+    return Record(
+        Partition(names.short(message.topic()), message.partition()),
+        message.offset(),
+        message.key(),
+        message.value(),
+        message.timestamp()[1],
+    )
+
+
+class KafkaSource:
+    """Reads topics as a member of a group. The consumer is built in wiring and not subscribed yet.
+
+    It must be configured with `enable.auto.commit=false`, `enable.partition.eof=true`,
+    `auto.offset.reset=error` and a cooperative assignor (or the consumer protocol).
+    """
+
+    def __init__(
+        self, consumer: Consumer, topics: Sequence[TopicName], names: TopicNames, *, slot: str
+    ) -> None:
+        self._consumer = consumer
+        self._names = names
+        self._slot = slot
+        self._topics = topics
+        self._subscribed = False
+        self._generation = 0
+        self._assigned: set[Partition] = set()
+        self._revoked: set[Partition] = set()
+        self._begun: set[Partition] = set()
+        self._ends: dict[Partition, int] = {}
+        self._held = False
+        self._stash: list[Message] = []
+
+    def poll(self, *, timeout_s: float, most_records: int) -> Batch:
+        """Return records as soon as there are any."""
+        if not self._subscribed:
+            self._consumer.subscribe(
+                [self._names.full(topic) for topic in self._topics],
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_revoke,
+            )
+            self._subscribed = True
+        generation = self._generation
+        try:
+            messages = self._consumer.consume(1, timeout_s)
+            if messages:
+                messages += self._consumer.consume(max(1, most_records - 1), 0)
+        except KafkaException as error:
+            raise translated(error_of(error), slot=self._slot) from error
+        if self._held:
+            self._stash += messages
+            return Batch((), self.lease())
+        records = self._records(self._stash + messages)
+        self._stash = []
+        if records and self._generation != generation:
+            # What was fetched before the rebalance may belong to another member by now.
+            return Batch((), Lease(generation))
+        return Batch(records, self.lease() if records else Lease(self._generation))
+
+    def _records(self, messages: Sequence[Message]) -> list[Record]:
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(record_of(message, self._names))
+            elif error.code() == _END:
+                at = Partition(self._names.short(message.topic()), message.partition())
+                self._ends[at] = message.offset()
+            elif error.code() not in _PASSING:
+                raise translated(error, slot=self._slot)
+        return [record for record in records if record.partition in self._begun]
+
+    def changes(self) -> Changes:
+        """Return partitions assigned and taken away since the last call."""
+        changes = Changes(tuple(sorted(self._assigned)), tuple(sorted(self._revoked)))
+        self._assigned, self._revoked = set(), set()
+        return changes
+
+    def committed(self, partitions: Collection[Partition]) -> Mapping[Partition, Committed]:
+        """Return the group's committed offsets."""
+        asked = [self._at(partition) for partition in partitions]
+        try:
+            found = self._consumer.committed(asked, timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise translated(error_of(error), slot=self._slot) from error
+        result = {}
+        for at in found:
+            if at.error is not None:
+                raise translated(at.error, slot=self._slot)
+            if at.offset >= 0:
+                partition = Partition(self._names.short(at.topic), at.partition)
+                result[partition] = Committed(at.offset, at.metadata or "")
+        return result
+
+    def log_starts(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Return the offset of the oldest record that each partition still holds."""
+        try:
+            return {
+                partition: self._consumer.get_watermark_offsets(
+                    self._at(partition), timeout=TIMEOUT_S
+                )[0]
+                for partition in partitions
+            }
+        except KafkaException as error:
+            raise translated(error_of(error), slot=self._slot) from error
+
+    def begin(self, positions: Mapping[Partition, int]) -> None:
+        """Read on from these offsets."""
+        places = [self._at(partition, offset) for partition, offset in positions.items()]
+        try:
+            # Assigned anew instead of sought: a seek fails while a fetch is being set up, and this
+            # also drops what was fetched already.
+            self._consumer.incremental_unassign([self._at(p) for p in positions])
+            self._consumer.incremental_assign(places)
+        except KafkaException as error:
+            raise translated(error_of(error), slot=self._slot) from error
+        self._stash = [m for m in self._stash if self._partition(m) not in positions]
+        for partition in positions:
+            self._begun.add(partition)
+            self._ends.pop(partition, None)
+        if self._held:
+            self._consumer.pause(places)
+
+    def lease(self) -> Lease:
+        """Return a lease as of now."""
+        return Lease(self._generation, self._consumer.consumer_group_metadata())
+
+    def holds(self, lease: Lease) -> bool:
+        """Return whether no rebalance came since the lease was given."""
+        return lease.generation == self._generation
+
+    def ends(self) -> Mapping[Partition, int]:
+        """Return partitions that were read to their end, and that offset."""
+        return {at: end for at, end in self._ends.items() if at in self._begun}
+
+    def hold(self) -> None:
+        """Deliver nothing until `release`."""
+        self._held = True
+        self._consumer.pause([self._at(partition) for partition in self._begun])
+
+    def release(self) -> None:
+        """Deliver again."""
+        self._held = False
+        self._consumer.resume([self._at(partition) for partition in self._begun])
+
+    def close(self) -> None:
+        """Leave; a static member keeps its partitions until it is back or its session ends."""
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._generation += 1
+        # Not read before `begin`: assigned here only so that librdkafka knows we followed.
+        for at in partitions:
+            self._assigned.add(Partition(self._names.short(at.topic), at.partition))
+            at.offset = 0
+        consumer.incremental_assign(partitions)
+        if partitions:
+            consumer.pause(partitions)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._generation += 1
+        for at in partitions:
+            partition = Partition(self._names.short(at.topic), at.partition)
+            self._assigned.discard(partition)
+            self._begun.discard(partition)
+            self._ends.pop(partition, None)
+            self._revoked.add(partition)
+        self._stash = [m for m in self._stash if self._partition(m) in self._begun]
+        consumer.incremental_unassign(partitions)
+
+    def _at(self, partition: Partition, offset: int | None = None) -> TopicPartition:
+        full = self._names.full(partition.topic)
+        if offset is None:
+            return TopicPartition(full, partition.number)
+        return TopicPartition(full, partition.number, offset)
+
+    def _partition(self, message: Message) -> Partition:
+        return Partition(self._names.short(message.topic()), message.partition())

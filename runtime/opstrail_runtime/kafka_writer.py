@@ -1,0 +1,112 @@
+"""Kafka transactions on librdkafka: the real `Writer`."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from opstrail_runtime.errors import OutcomeUnknown
+from opstrail_runtime.kafka_errors import error_of, translated, translated_in_transaction
+from opstrail_runtime.source import Committed, Lease
+from opstrail_runtime.stage import Output, Partition
+from opstrail_runtime.topic_names import TopicNames
+
+TIMEOUT_S = 30.0
+
+
+class KafkaWriter:
+    """Transactions of one slot. `new_producer` builds a producer with the slot's transactional.id.
+
+    A producer is used until anything about a transaction is in doubt, then dropped: the next one
+    begins by ending what the old one left open (`init_transactions`), and its newer epoch fences
+    requests of the old one that are still on their way.
+    """
+
+    def __init__(self, new_producer: Callable[[], Producer], names: TopicNames, *, slot: str) -> None:
+        self._new_producer = new_producer
+        self._names = names
+        self._slot = slot
+        self._producer: Producer | None = None
+        self._delivered = 0
+        self._failed: KafkaError | None = None
+
+    def commit(
+        self, outputs: Sequence[Output], offsets: Mapping[Partition, Committed], lease: Lease
+    ) -> None:
+        """Write outputs and offsets in one transaction."""
+        producer = self._ready_producer()
+        self._delivered, self._failed = 0, None
+        try:
+            producer.begin_transaction()
+            for output in outputs:
+                self._produce(producer, output)
+            # A flush sends at once; commit_transaction alone waits for linger.ms (measured).
+            producer.flush(TIMEOUT_S)
+            self._check_deliveries(len(outputs))
+            if offsets:
+                producer.send_offsets_to_transaction(
+                    [
+                        TopicPartition(
+                            self._names.full(at.topic), at.number, to.offset, metadata=to.metadata
+                        )
+                        for at, to in offsets.items()
+                    ],
+                    lease.group,
+                    TIMEOUT_S,
+                )
+            producer.commit_transaction(TIMEOUT_S)
+        except KafkaException as error:
+            self._drop()
+            raise translated_in_transaction(error_of(error), slot=self._slot) from error
+        except OutcomeUnknown:
+            self._drop()
+            raise
+
+    def _produce(self, producer: Producer, output: Output) -> None:
+        while True:
+            try:
+                producer.produce(
+                    self._names.full(output.topic),
+                    value=output.value,
+                    key=output.key,
+                    on_delivery=self._on_delivery,
+                )
+            except BufferError:
+                producer.poll(0.1)
+            else:
+                return
+
+    def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
+        if error is None:
+            self._delivered += 1
+        else:
+            self._failed = error
+
+    def _check_deliveries(self, produced: int) -> None:
+        if self._failed is not None:
+            raise KafkaException(self._failed)
+        if self._delivered != produced:
+            raise OutcomeUnknown(f"{self._delivered} of {produced} messages were acknowledged")
+
+    def _ready_producer(self) -> Producer:
+        if self._producer is None:
+            producer = self._new_producer()
+            try:
+                producer.init_transactions(TIMEOUT_S)
+            except KafkaException as error:
+                raise translated(error_of(error), slot=self._slot) from error
+            self._producer = producer
+        return self._producer
+
+    def _drop(self) -> None:
+        """Let go of the producer, and end what it left open while we are at it.
+
+        Failing that is no harm: the next commit begins with it, and the transaction times out.
+        """
+        if self._producer is not None:
+            self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+            self._producer.poll(0)
+            self._producer = None
+
+    def close(self) -> None:
+        """Let go of the slot."""
+        self._producer = None

@@ -1,0 +1,367 @@
+"""The loop: read, work, commit; the same for every service.
+
+    poll -> restore what is newly assigned -> stage.work -> one transaction a commit -> after()
+
+Nothing here knows what the records mean. What can happen and what follows:
+
+| what | what follows |
+|---|---|
+| a rebalance | the batch is dropped; state of lost partitions is forgotten, of new ones restored |
+| Unavailable | wait with back-off while polling, then the same records again |
+| LeaseLost | rewind to the committed offsets, read again |
+| Fenced, any other error | the process ends; see crash_marks.py for what the next one does |
+| a stop signal | after the commit in work: marks cleared, slot and partitions given back |
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from opstrail_runtime.backoff import Backoff
+from opstrail_runtime.crash_marks import (
+    CLEAN,
+    RUNNING,
+    Care,
+    Mark,
+    care_after,
+    care_after_progress,
+    care_after_setting_aside,
+    mark_of,
+    text_of,
+)
+from opstrail_runtime.errors import LeaseLost, OutcomeUnknown, Unavailable
+from opstrail_runtime.source import Batch, Committed, Lease, Source
+from opstrail_runtime.stage import Commit, Partition, Record, Stage
+from opstrail_runtime.telemetry import (
+    LoopBeat,
+    PartitionsAssigned,
+    PartitionsRevoked,
+    RecordSetAside,
+    TransactionAborted,
+    TransactionCommitted,
+    Waiting,
+    emit,
+)
+from opstrail_runtime.writer import Writer
+
+
+BEAT_S = 1.0
+
+
+class Stopping(Exception):  # noqa: N818 - not an error: a stop was asked for
+    """The time to finish work after a stop signal is over."""
+
+
+class OffsetsMissing(Exception):  # noqa: N818
+    """A partition has no committed offset and its log does not start at 0: say where to begin."""
+
+
+class OurBug(Exception):  # noqa: N818
+    """Inputs kill the process one after the other: it is not the inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the loop takes at once, and how long it waits."""
+
+    most_records: int = 2_000
+    poll_s: float = 0.2
+    drain_s: float = 20.0
+    from_earliest: bool = False
+
+
+@dataclass(slots=True)
+class Loop:
+    """Drives one stage. `monotonic` returns seconds; `stopping` says whether a stop was asked for."""
+
+    name: str
+    stage: Stage
+    source: Source
+    writer: Writer
+    limits: Limits
+    backoff: Backoff
+    monotonic: Callable[[], float]
+    stopping: Callable[[], bool]
+    ready: bool = False
+    _positions: dict[Partition, int] = field(default_factory=dict)
+    _cares: dict[Partition, Care] = field(default_factory=dict)
+    _waiting_to_begin: set[Partition] = field(default_factory=set)
+    _stop_asked_at: float | None = None
+    _polled_at: float = 0.0
+
+    def run(self) -> None:
+        """Work until a stop is asked for. Raises Fenced, OffsetsMissing, OurBug and bugs."""
+        try:
+            with suppress(Stopping):  # what is not committed is read again by whoever comes next
+                while not self.stopping():
+                    self.step()
+            self._stop_cleanly()
+        finally:
+            self.source.close()
+            self.writer.close()
+
+    def step(self) -> int:
+        """Poll once and work on what came. Returns the number of records worked on."""
+        try:
+            return self._step()
+        except OutcomeUnknown as unknown:
+            emit(TransactionAborted(self.name, str(unknown)))
+            self._patiently(self._start_over)
+        except LeaseLost as lost:
+            emit(TransactionAborted(self.name, str(lost)))
+            self._patiently(self._rewind)
+        return 0
+
+    # The heart, given to stages whose work takes long (stage.Pulse).
+
+    def beat(self) -> None:
+        """Keep membership and liveness during long work. Raises LeaseLost, Stopping.
+
+        Cheap: it polls once a second at most, however often it is called.
+        """
+        if self.monotonic() - self._polled_at < BEAT_S:
+            return
+        lease = self.source.lease()
+        self.source.hold()
+        try:
+            self._poll(0)
+        finally:
+            self.source.release()
+        if not self.source.holds(lease):
+            raise LeaseLost("a rebalance came while records were in work")
+        self._check_drain()
+
+    def wait(self, seconds: float, *, why: str) -> None:
+        """Wait, polling on. Raises LeaseLost when a rebalance comes, Stopping when asked to stop."""
+        emit(Waiting(self.name, why, seconds))
+        until = self.monotonic() + seconds
+        lease = self.source.lease()
+        self.source.hold()
+        try:
+            while (left := until - self.monotonic()) > 0:
+                self._poll(min(left, self.limits.poll_s))
+                if not self.source.holds(lease):
+                    raise LeaseLost("a rebalance came while waiting")
+                if self.stopping():
+                    raise Stopping
+        finally:
+            self.source.release()
+
+    # What follows is the loop's own.
+
+    def _step(self) -> int:
+        batch = self._poll(self.limits.poll_s)
+        self._follow_changes()
+        if not self.source.holds(batch.lease):
+            return 0
+        if not batch.records:
+            self._commit_ends()
+            return 0
+        careful = [record for record in batch.records if self._cares[record.partition].size]
+        self._work(
+            [record for record in batch.records if not self._cares[record.partition].size],
+            batch.lease,
+        )
+        for records in _by_partition(careful):
+            self._work_carefully(records, batch.lease)
+        return len(batch.records)
+
+    def _poll(self, timeout_s: float) -> Batch:
+        batch = self.source.poll(timeout_s=timeout_s, most_records=self.limits.most_records)
+        self._polled_at = self.monotonic()
+        emit(LoopBeat(self.name))
+        return batch
+
+    def _follow_changes(self) -> None:
+        changes = self.source.changes()
+        if changes.revoked:
+            self._forget(changes.revoked)
+        self._waiting_to_begin |= set(changes.assigned)
+        if not self._waiting_to_begin:
+            return
+        emit(PartitionsAssigned(self.name, len(self._waiting_to_begin)))
+        self._patiently(self._begin)
+        self.ready = True
+
+    def _forget(self, partitions: Sequence[Partition]) -> None:
+        emit(PartitionsRevoked(self.name, len(partitions)))
+        for partition in partitions:
+            self._positions.pop(partition, None)
+            self._cares.pop(partition, None)
+            self._waiting_to_begin.discard(partition)
+        self.stage.forget(partitions)
+
+    def _begin(self) -> None:
+        """Restore the state of new partitions, find where to begin, mark them as in work."""
+        new = sorted(self._waiting_to_begin)
+        self.stage.restore(new, self)
+        committed = self._where_to_begin(new)
+        for partition, (at, mark) in committed.items():
+            self._positions[partition] = at
+            self._cares[partition] = care_after(mark)
+            if self._cares[partition].is_our_bug:
+                raise OurBug(
+                    f"{self.name}: {self._cares[partition].set_aside} inputs in a row from "
+                    f"{partition.topic} {partition.number} at {at} on killed the process; they are "
+                    "dead letters `crashed`. Mend the service, then start it with "
+                    "--clear-crash-marks"
+                )
+        untouched = {
+            partition: Committed(at, text_of(RUNNING))
+            for partition, (at, mark) in committed.items()
+            if mark.stopped
+        }
+        if untouched:
+            self.writer.commit((), untouched, self.source.lease())
+        self.source.begin({partition: self._positions[partition] for partition in new})
+        self._waiting_to_begin.clear()
+
+    def _where_to_begin(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, Mark]]:
+        found = self.source.committed(partitions)
+        begin = {
+            partition: (at.offset, mark_of(at.metadata)) for partition, at in found.items()
+        }
+        without = [partition for partition in partitions if partition not in begin]
+        for partition, start in self.source.log_starts(without).items() if without else ():
+            if start != 0 and not self.limits.from_earliest:
+                raise OffsetsMissing(
+                    f"{self.name}: no committed offset for {partition.topic} {partition.number}, and "
+                    f"its offsets 0 to {start - 1} are gone. If this is a new group on an old log, "
+                    "start once with --from-earliest; if not, offsets or records were lost"
+                )
+            begin[partition] = (start, CLEAN)
+        return begin
+
+    def _work(self, records: Sequence[Record], lease: Lease, mark: Mark = RUNNING) -> None:
+        attempt = 0
+        while records:
+            try:
+                for commit in self.stage.work(records, self):
+                    self._commit(commit, lease, mark)
+                    records = [r for r in records if r.offset >= self._positions[r.partition]]
+                    attempt = 0
+                    if records:
+                        self._check_drain()
+            except Unavailable as away:
+                attempt += 1
+                self.wait(self.backoff.wait_s(attempt), why=str(away))
+            else:
+                if records:
+                    raise AssertionError(f"{self.name}: {len(records)} records were not committed")
+
+    def _work_carefully(self, records: Sequence[Record], lease: Lease) -> None:
+        """Work in portions, each announced by a mark, in a partition where a process died."""
+        partition = records[0].partition
+        while records:
+            care = self._cares[partition]
+            if not care.size:
+                self._work(records, lease)
+                return
+            if care.sets_aside:
+                self._set_aside(records[0], lease, care)
+                portion = records[:1]
+            else:
+                portion = records[: care.size]
+                announced = Committed(portion[0].offset, text_of(care.mark))
+                self.writer.commit((), {partition: announced}, lease)
+                self._work(portion, lease)
+                self._cares[partition] = care_after_progress(care)
+            records = records[len(portion) :]
+
+    def _set_aside(self, record: Record, lease: Lease, care: Care) -> None:
+        emit(RecordSetAside(self.name, str(record.partition.topic), record.offset))
+        after = care_after_setting_aside(care)
+        self._commit(
+            self.stage.set_aside(record), lease, Mark(set_aside=after.set_aside)
+        )
+        self._cares[record.partition] = after
+        if after.is_our_bug:
+            raise OurBug(f"{self.name}: {after.set_aside} inputs in a row killed the process")
+
+    def _commit(self, commit: Commit, lease: Lease, mark: Mark) -> None:
+        if not self.source.holds(lease):
+            raise LeaseLost("a rebalance came before the commit")
+        began = self.monotonic()
+        offsets = {
+            partition: Committed(at, text_of(mark)) for partition, at in commit.offsets.items()
+        }
+        self.writer.commit(commit.outputs, offsets, lease)
+        self._positions.update(commit.offsets)
+        commit.after()
+        emit(TransactionCommitted(self.name, len(commit.outputs), self.monotonic() - began))
+
+    def _commit_ends(self) -> None:
+        """Commit the end of partitions that are read to it: control records count as lag else."""
+        ends = {
+            partition: Committed(end, text_of(Mark(set_aside=self._cares[partition].set_aside)))
+            for partition, end in self.source.ends().items()
+            if end > self._positions.get(partition, end)
+        }
+        if ends:
+            self.writer.commit((), ends, self.source.lease())
+            self._positions.update({partition: at.offset for partition, at in ends.items()})
+
+    def _rewind(self) -> None:
+        """Go back to what is committed."""
+        self._follow_changes()
+        held = list(self._positions)
+        if not held:
+            return
+        committed = self.source.committed(held)
+        self._positions.update({partition: at.offset for partition, at in committed.items()})
+        self.source.begin({partition: self._positions[partition] for partition in held})
+
+    def _start_over(self) -> None:
+        """Restore all state anew and go back to what is committed: an unknown commit may hold."""
+        held = list(self._positions)
+        self.stage.forget(held)
+        self.stage.restore(held, self)
+        self._rewind()
+
+    def _patiently(self, act: Callable[[], None]) -> None:
+        """Do it, waiting while Kafka or the registry is away and while partitions move."""
+        attempt = 0
+        while True:
+            try:
+                act()
+            except Unavailable as away:
+                attempt += 1
+                why = str(away)
+            except LeaseLost as lost:
+                attempt += 1
+                why = str(lost)
+                changes = self.source.changes()
+                self._waiting_to_begin |= set(changes.assigned)
+                if changes.revoked:
+                    self._forget(changes.revoked)
+            else:
+                return
+            try:
+                self.wait(self.backoff.wait_s(attempt), why=why)
+            except LeaseLost:
+                continue
+
+    def _check_drain(self) -> None:
+        """Raise Stopping when a stop was asked for and the time to finish is over."""
+        if not self.stopping():
+            return
+        if self._stop_asked_at is None:
+            self._stop_asked_at = self.monotonic()
+        if self.monotonic() - self._stop_asked_at > self.limits.drain_s:
+            raise Stopping
+
+    def _stop_cleanly(self) -> None:
+        clean = {partition: Committed(at, text_of(CLEAN)) for partition, at in self._positions.items()}
+        try:
+            if clean:
+                self.writer.commit((), clean, self.source.lease())
+        except (LeaseLost, Unavailable) as error:
+            emit(TransactionAborted(self.name, f"marks not cleared at the stop: {error}"))
+
+
+def _by_partition(records: Iterable[Record]) -> list[list[Record]]:
+    groups: dict[Partition, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.partition, []).append(record)
+    return list(groups.values())
+
