@@ -1,0 +1,53 @@
+"""What split reads: the seam between it and the stores that hold the objects."""
+
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from opstrail_runtime.stage import Pulse
+from opstrail_schemas.messages import FileNotice
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One object as it is stored, spooled whole before anything is done with it.
+
+    `body` is seekable, stands at its start and never touches the network. `e_tag` is without
+    quotes, the SHA-256 of the bytes for a local file; times are milliseconds.
+    """
+
+    body: BinaryIO
+    size: int
+    e_tag: str
+    version_id: str | None = None
+    last_modified: int | None = None
+
+    def close(self) -> None:
+        """Let go of the spooled bytes."""
+        self.body.close()
+
+
+class ObjectUnavailable(Exception):  # noqa: N818 - named after what it says
+    """This one object cannot be read now; others can: it waits among the dead letters.
+
+    `reason` is a bounded code (not-found, access-denied, key-denied, cut-short, slow, refused),
+    `message` is for people. An endpoint that answers nobody is `Unavailable`, not this.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
+class ObjectReader(Protocol):
+    """Reads objects from where a notice says they are."""
+
+    def fetch(self, notice: FileNotice, pulse: Pulse) -> Fetched:
+        """Return the object, spooled; the caller closes it.
+
+        It tries a few times within seconds and calls `pulse.beat` meanwhile. Raises
+        ObjectUnavailable for this object, Unavailable where the whole store is away.
+        """
+
+    def e_tag(self, notice: FileNotice, pulse: Pulse) -> str:
+        """Return the object's ETag as of now, without reading it (HEAD). Raises like `fetch`."""
