@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from opstrail_runtime.errors import LeaseLost
 from opstrail_runtime.kafka_errors import error_of, translated
 from opstrail_runtime.source import Batch, Changes, Committed, Lease
 from opstrail_runtime.stage import Partition, Record
@@ -87,7 +88,7 @@ class KafkaSource:
         self._stash = []
         if records and self._generation != generation:
             # What was fetched before the rebalance may belong to another member by now.
-            return Batch((), Lease(generation))
+            raise LeaseLost("a rebalance came while records were fetched")
         return Batch(records, self.lease() if records else Lease(self._generation))
 
     def _records(self, messages: Sequence[Message]) -> list[Record]:

@@ -152,11 +152,11 @@ class Loop:
     def _step(self) -> int:
         batch = self._poll(self.limits.poll_s)
         self._follow_changes()
-        if not self.source.holds(batch.lease):
-            return 0
         if not batch.records:
             self._commit_ends()
             return 0
+        if not self.source.holds(batch.lease):
+            raise LeaseLost("a rebalance came while partitions were restored")
         careful = [record for record in batch.records if self._cares[record.partition].size]
         self._work(
             [record for record in batch.records if not self._cares[record.partition].size],

@@ -54,7 +54,7 @@ class Source(Protocol):
     def poll(self, *, timeout_s: float, most_records: int) -> Batch:
         """Return records as soon as there are any, none after the timeout.
 
-        Rebalances happen inside. A batch that a rebalance fell into is dropped and read again.
+        Rebalances happen inside. Raises LeaseLost when one fell between the records: rewind.
         """
 
     def changes(self) -> Changes:

@@ -1,0 +1,109 @@
+"""A service as a process: logs, signals, health, the loop, and an exit code that tells."""
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from opstrail_runtime.errors import Fenced
+from opstrail_runtime.health import serve_health
+from opstrail_runtime.kafka_errors import KafkaRefuses
+from opstrail_runtime.loop import OffsetsMissing, OurBug
+from opstrail_runtime.settings import ServiceSettings, TelemetrySettings
+from opstrail_runtime.stage import Stage
+from opstrail_runtime.telemetry import LOOP_BEAT
+from opstrail_runtime.wiring import new_loop
+from opstrail_schemas.registry import NotRegistered
+from opstrail_schemas.topics import TopicName
+
+log = structlog.get_logger("opstrail")
+# What an operator can mend: said in one line, without a traceback.
+_SAID_PLAINLY = (Fenced, KafkaRefuses, OffsetsMissing, OurBug, NotRegistered)
+
+
+def configure_logs(settings: TelemetrySettings) -> None:
+    """Log to stderr: JSON lines, or readable ones on a terminal."""
+    as_text = settings.log_format == "text" or (
+        settings.log_format == "auto" and sys.stderr.isatty()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            getattr(logging, settings.log_level.upper())
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+class StopSignal:
+    """Set by SIGTERM or SIGINT; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def listen(self) -> None:
+        """Take the signals. Only the main thread may."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if self._event.is_set():
+            sys.exit(128 + number)
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Return whether a stop was asked for."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, or return True at once when a stop is asked for."""
+        return self._event.wait(seconds)
+
+
+def shown(settings: ServiceSettings) -> dict[str, object]:
+    """Return the settings for the log; secrets are SecretStr and show as stars."""
+    return settings.model_dump(mode="json")
+
+
+def serve_stage(
+    role: str,
+    topics: Sequence[TopicName],
+    settings: ServiceSettings,
+    build: Callable[[], Stage],
+) -> int:
+    """Run one service until a signal or an error ends it; return the exit code."""
+    configure_logs(settings.telemetry)
+    structlog.contextvars.bind_contextvars(service=role)
+    stop = StopSignal()
+    stop.listen()
+    log.info("starting", slot=settings.slot.name_of(role), settings=shown(settings))
+    try:
+        loop = new_loop(settings, role, topics, build(), stop.is_set)
+        beat = LOOP_BEAT.labels(role)
+        beat.set(time.time())
+        if settings.telemetry.port:
+            serve_health(
+                settings.telemetry.host,
+                settings.telemetry.port,
+                seconds_since_beat=lambda: time.time() - beat._value.get(),  # noqa: SLF001
+                ready=lambda: loop.ready,
+            )
+        loop.run()
+    except _SAID_PLAINLY as error:
+        log.error("stopped", why=str(error), kind=type(error).__name__)  # noqa: TRY400
+        return 1
+    except Exception:
+        log.exception("crashed: this is a bug, or an input that nobody thought of")
+        return 1
+    log.info("stopped")
+    return 0

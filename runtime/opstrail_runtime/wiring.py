@@ -1,0 +1,163 @@
+"""Builds the clients of Kafka and the registry. With each service's wiring.py, the only place that does."""
+
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.schema_registry import SchemaRegistryClient
+
+from opstrail_runtime.backoff import Backoff
+from opstrail_runtime.kafka_log import KafkaLog
+from opstrail_runtime.kafka_source import KafkaSource
+from opstrail_runtime.kafka_writer import KafkaWriter
+from opstrail_runtime.loop import Limits, Loop
+from opstrail_runtime.settings import KafkaSettings, RegistrySettings, ServiceSettings
+from opstrail_runtime.stage import Stage
+from opstrail_runtime.topic_names import TopicNames
+from opstrail_schemas.registry import Registry
+from opstrail_schemas.topics import LARGEST_MESSAGE_BYTES, TopicName
+
+TRANSACTION_TIMEOUT_MS = 30_000
+SESSION_TIMEOUT_MS = 10_000
+
+
+def topic_names(settings: KafkaSettings) -> TopicNames:
+    """Return the topics' names in this installation."""
+    return TopicNames(settings.topic_prefix)
+
+
+def group_id(settings: KafkaSettings, role: str) -> str:
+    """Return the consumer group of a role."""
+    before = f"{settings.topic_prefix}." if settings.topic_prefix else ""
+    return f"{before}opstrail.{role}"
+
+
+def _client(settings: KafkaSettings, client_id: str) -> dict[str, object]:
+    return {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "client.id": client_id,
+        "log_level": 3,
+        **settings.librdkafka,
+    }
+
+
+def new_admin(settings: KafkaSettings) -> AdminClient:
+    """Return a client for topics, groups and offsets."""
+    return AdminClient(_client(settings, "opstrail-admin"))
+
+
+def _reader(settings: KafkaSettings, group: str, client_id: str) -> dict[str, object]:
+    return {
+        **_client(settings, client_id),
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "check.crcs": True,
+        "fetch.message.max.bytes": LARGEST_MESSAGE_BYTES,
+        "queued.max.messages.kbytes": 32_768,  # one queue for all partitions; 64 MiB is the default
+        "fetch.wait.max.ms": 100,
+    }
+
+
+def new_source(
+    settings: KafkaSettings, role: str, topics: Sequence[TopicName], *, slot: str
+) -> KafkaSource:
+    """Return the source of a role: a static member of its group."""
+    consumer = Consumer(
+        {
+            **_reader(settings, group_id(settings, role), slot),
+            "group.instance.id": slot,
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            **settings.librdkafka,
+        }
+    )
+    return KafkaSource(consumer, topics, topic_names(settings), slot=slot)
+
+
+def new_log(settings: KafkaSettings, role: str) -> KafkaLog:
+    """Return a reader of whole partitions."""
+
+    def consumer() -> Consumer:
+        return Consumer(_reader(settings, f"{group_id(settings, role)}.state", f"opstrail-{role}"))
+
+    return KafkaLog(consumer, new_admin(settings), topic_names(settings))
+
+
+def _producer(settings: KafkaSettings, client_id: str) -> dict[str, object]:
+    return {
+        **_client(settings, client_id),
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",  # as Java clients choose
+        "compression.type": "lz4",
+        "linger.ms": 20,
+        "batch.size": 1_000_000,
+        "message.max.bytes": LARGEST_MESSAGE_BYTES,
+        "queue.buffering.max.kbytes": 131_072,
+        # Below the transaction timeout, so that a message fails before the broker gives up on us.
+        "message.timeout.ms": TRANSACTION_TIMEOUT_MS - 5_000,
+    }
+
+
+def new_writer(settings: KafkaSettings, *, slot: str) -> KafkaWriter:
+    """Return the writer of a slot."""
+
+    def producer() -> Producer:
+        return Producer(
+            {
+                **_producer(settings, slot),
+                "transactional.id": slot,
+                "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            }
+        )
+
+    return KafkaWriter(producer, topic_names(settings), slot=slot)
+
+
+def new_plain_producer(settings: KafkaSettings, client_id: str) -> Producer:
+    """Return an idempotent producer without transactions."""
+    return Producer(_producer(settings, client_id))
+
+
+def new_registry(settings: RegistrySettings) -> Registry:
+    """Return the registry."""
+    config: dict[str, object] = {"url": settings.url}
+    if settings.username and settings.password:
+        config["basic.auth.user.info"] = (
+            f"{settings.username}:{settings.password.get_secret_value()}"
+        )
+    if settings.ca_file:
+        config["ssl.ca.location"] = settings.ca_file
+    return Registry(SchemaRegistryClient(config))
+
+
+def new_loop(
+    settings: ServiceSettings,
+    role: str,
+    topics: Sequence[TopicName],
+    stage: Stage,
+    stopping: Callable[[], bool],
+) -> Loop:
+    """Return the loop of a role around its stage."""
+    slot = settings.slot.name_of(role)
+    return Loop(
+        name=role,
+        stage=stage,
+        source=new_source(settings.kafka, role, topics, slot=slot),
+        writer=new_writer(settings.kafka, slot=slot),
+        limits=Limits(
+            most_records=settings.loop.most_records,
+            drain_s=settings.loop.drain_s,
+            from_earliest=settings.loop.from_earliest,
+        ),
+        backoff=Backoff(first_s=0.5, longest_s=30, rng=random.Random(os.getpid())),  # noqa: S311
+        monotonic=time.monotonic,
+        stopping=stopping,
+    )
