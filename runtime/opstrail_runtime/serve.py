@@ -1,17 +1,22 @@
 """A service as a process: logs, signals, health, the loop, and an exit code that tells."""
 
 import logging
+import os
+import random
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import structlog
 
-from opstrail_runtime.errors import Fenced
+from opstrail_runtime.backoff import Backoff
+from opstrail_runtime.errors import Fenced, Unavailable
 from opstrail_runtime.health import serve_health
 from opstrail_runtime.kafka_errors import KafkaRefuses
+from opstrail_runtime.kafka_topics import UnequalPartitions
 from opstrail_runtime.loop import OffsetsMissing, OurBug
 from opstrail_runtime.settings import ServiceSettings, TelemetrySettings
 from opstrail_runtime.stage import Stage
@@ -21,8 +26,9 @@ from opstrail_schemas.registry import NotRegistered
 from opstrail_schemas.topics import TopicName
 
 log = structlog.get_logger("opstrail")
+T = TypeVar("T")
 # What an operator can mend: said in one line, without a traceback.
-_SAID_PLAINLY = (Fenced, KafkaRefuses, OffsetsMissing, OurBug, NotRegistered)
+_SAID_PLAINLY = (Fenced, KafkaRefuses, OffsetsMissing, OurBug, NotRegistered, UnequalPartitions)
 
 
 def configure_logs(settings: TelemetrySettings) -> None:
@@ -75,6 +81,21 @@ def shown(settings: ServiceSettings) -> dict[str, object]:
     return settings.model_dump(mode="json")
 
 
+def until_available(build: Callable[[], T], stop: StopSignal) -> T | None:
+    """Build what needs other servers, waiting while they are away; None when told to stop."""
+    backoff = Backoff(first_s=0.5, longest_s=30, rng=random.Random(os.getpid()))  # noqa: S311
+    attempt = 0
+    while not stop.is_set():
+        try:
+            return build()
+        except Unavailable as away:
+            attempt += 1
+            wait_s = backoff.wait_s(attempt)
+            log.warning("waiting", why=str(away), wait_s=wait_s)
+            stop.wait(wait_s)
+    return None
+
+
 def serve_stage(
     role: str,
     topics: Sequence[TopicName],
@@ -88,7 +109,10 @@ def serve_stage(
     stop.listen()
     log.info("starting", slot=settings.slot.name_of(role), settings=shown(settings))
     try:
-        loop = new_loop(settings, role, topics, build(), stop.is_set)
+        stage = until_available(build, stop)
+        if stage is None:
+            return 0
+        loop = new_loop(settings, role, topics, stage, stop.is_set)
         beat = LOOP_BEAT.labels(role)
         beat.set(time.time())
         if settings.telemetry.port:

@@ -35,7 +35,7 @@ class Registry:
 
     def __init__(self, client: SchemaRegistryClient) -> None:
         self._client = client
-        self._schema_of = lru_cache(maxsize=256)(self._fetch)
+        self.schema_text = lru_cache(maxsize=256)(self._fetch)
 
     def _fetch(self, schema_id: int) -> str:
         try:
@@ -61,7 +61,7 @@ class Registry:
             raise
         if found.schema_id is None:
             raise NotRegistered(f"{described.subject}: the registry gave no schema id")
-        return codec.Codec(message_type, found.schema_id, self._schema_of)
+        return codec.Codec(message_type, found.schema_id, self.schema_text)
 
     def register(self) -> dict[str, int]:
         """Register every packaged schema, compatibility FULL_TRANSITIVE; return ids by subject.
