@@ -4,8 +4,8 @@ An input that kills the process would kill the next one too. So every committed 
 mark. `running`: somebody works from here on, and did not stop cleanly as long as it stands there.
 Who finds it after a death takes care: one input, then eight, then sixty-four to a transaction, and
 before each of them commits `trying` with their number. Who finds `trying` with more than one takes
-an eighth of it; who finds it with one input counts a death, and the third one sets that input
-aside. Progress grows the portion again; a clean stop clears the mark. Five inputs set aside
+an eighth of it until that portion is behind; who finds it with one input counts a death, and the
+third one sets that input aside. Progress grows the portion again; a clean stop clears the mark. Five inputs set aside
 without progress between them: it is our bug, and the service stops.
 """
 
@@ -19,10 +19,13 @@ LARGEST_PORTION = 512
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What stands beside a committed offset. `size` is the portion in work; 0: not careful."""
+    """What stands beside a committed offset. `size` is the portion in work (0: not careful),
+    `end` the offset behind it.
+    """
 
     stopped: bool = False
     size: int = 0
+    end: int = 0
     deaths: int = 0
     set_aside: int = 0
 
@@ -36,7 +39,9 @@ def text_of(mark: Mark) -> str:
     if mark.stopped:
         return ""
     if mark.size:
-        return f"trying={mark.size} deaths={mark.deaths} aside={mark.set_aside}"
+        return (
+            f"trying={mark.size} end={mark.end} deaths={mark.deaths} aside={mark.set_aside}"
+        )
     return f"running aside={mark.set_aside}"
 
 
@@ -47,6 +52,7 @@ def mark_of(text: str) -> Mark:
         if "trying" in words:
             return Mark(
                 size=int(words["trying"]),
+                end=int(words.get("end", 0)),
                 deaths=int(words.get("deaths", 0)),
                 set_aside=int(words.get("aside", 0)),
             )
@@ -59,16 +65,19 @@ def mark_of(text: str) -> Mark:
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """How carefully to go on in a partition: `size` inputs to a transaction; 0: as many as come."""
+    """How carefully to go on in a partition: `size` inputs to a transaction; 0: as many as come.
+
+    Somewhere before the offset `until` is an input that killed: portions do not grow before it.
+    """
 
     size: int = 0
+    until: int = 0
     deaths: int = 0
     set_aside: int = 0
 
-    @property
-    def mark(self) -> Mark:
-        """What to commit before the next portion."""
-        return Mark(size=self.size, deaths=self.deaths, set_aside=self.set_aside)
+    def mark(self, end: int) -> Mark:
+        """Return what to commit before the next portion; `end` is the offset behind it."""
+        return Mark(size=self.size, end=end, deaths=self.deaths, set_aside=self.set_aside)
 
     @property
     def sets_aside(self) -> bool:
@@ -88,16 +97,18 @@ def care_after(mark: Mark) -> Care:
     if mark.size == 0:
         return Care(size=1, set_aside=mark.set_aside)
     if mark.size == 1:
-        return Care(size=1, deaths=mark.deaths + 1, set_aside=mark.set_aside)
-    return Care(size=max(1, mark.size // GROWTH), set_aside=mark.set_aside)
+        return Care(size=1, until=mark.end, deaths=mark.deaths + 1, set_aside=mark.set_aside)
+    return Care(size=max(1, mark.size // GROWTH), until=mark.end, set_aside=mark.set_aside)
 
 
-def care_after_progress(care: Care) -> Care:
-    """Return how to go on after a portion got through."""
+def care_after_progress(care: Care, position: int) -> Care:
+    """Return how to go on after a portion got through, up to that offset."""
+    if position < care.until:
+        return Care(size=care.size, until=care.until)
     size = care.size * GROWTH
     return Care() if size > LARGEST_PORTION else Care(size=size)
 
 
 def care_after_setting_aside(care: Care) -> Care:
     """Return how to go on after an input was set aside: still one at a time."""
-    return replace(care, deaths=0, set_aside=care.set_aside + 1)
+    return replace(care, deaths=0, until=0, set_aside=care.set_aside + 1)

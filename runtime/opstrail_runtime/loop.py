@@ -262,10 +262,12 @@ class Loop:
                 portion = records[:1]
             else:
                 portion = records[: care.size]
-                announced = Committed(portion[0].offset, text_of(care.mark))
+                announced = Committed(
+                    portion[0].offset, text_of(care.mark(portion[-1].offset + 1))
+                )
                 self.writer.commit((), {partition: announced}, lease)
                 self._work(portion, lease)
-                self._cares[partition] = care_after_progress(care)
+                self._cares[partition] = care_after_progress(care, self._positions[partition])
             records = records[len(portion) :]
 
     def _set_aside(self, record: Record, lease: Lease, care: Care) -> None:
