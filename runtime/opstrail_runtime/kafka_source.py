@@ -154,6 +154,8 @@ class KafkaSource:
             self._ends.pop(partition, None)
         if self._held:
             self._consumer.pause(places)
+        else:
+            self._consumer.resume(places)  # librdkafka keeps partitions paused over assignments
 
     def lease(self) -> Lease:
         """Return a lease as of now."""

@@ -11,6 +11,7 @@ from opstrail_runtime.stage import Output, Partition
 from opstrail_runtime.topic_names import TopicNames
 
 TIMEOUT_S = 30.0
+OFFSETS_TIMEOUT_S = 10.0  # while a group rebalances this is retried; others wait for our poll
 
 
 class KafkaWriter:
@@ -51,7 +52,7 @@ class KafkaWriter:
                         for at, to in offsets.items()
                     ],
                     lease.group,
-                    TIMEOUT_S,
+                    OFFSETS_TIMEOUT_S,
                 )
             producer.commit_transaction(TIMEOUT_S)
         except KafkaException as error:
@@ -60,6 +61,13 @@ class KafkaWriter:
         except OutcomeUnknown:
             self._drop()
             raise
+        except SystemError as error:
+            # The binding trips over delivery reports that come with a fatal error, which is the
+            # cause of what it raises then (confluent-kafka 2.16, measured).
+            self._drop()
+            if (fatal := _cause(error)) is None:
+                raise
+            raise translated_in_transaction(fatal, slot=self._slot) from error
 
     def _produce(self, producer: Producer, output: Output) -> None:
         while True:
@@ -110,3 +118,10 @@ class KafkaWriter:
     def close(self) -> None:
         """Let go of the slot."""
         self._producer = None
+
+
+def _cause(error: BaseException | None) -> KafkaError | None:
+    """Return Kafka's error among the causes of an exception."""
+    while error is not None and not isinstance(error, KafkaException):
+        error = error.__cause__ or error.__context__
+    return None if error is None else error_of(error)

@@ -1,11 +1,12 @@
 """Builds the clients of Kafka and the registry. With each service's wiring.py, the only place that does."""
 
+import logging
 import os
 import random
 import time
 from collections.abc import Callable, Sequence
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
@@ -39,9 +40,16 @@ def _client(settings: KafkaSettings, client_id: str) -> dict[str, object]:
     return {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": client_id,
-        "log_level": 3,
+        "log_level": 4,
+        "logger": logging.getLogger("librdkafka"),
+        "error_cb": _on_client_error,
         **settings.librdkafka,
     }
+
+
+def _on_client_error(error: KafkaError) -> None:
+    """Log what the client says; what matters comes back from the call that it concerns."""
+    logging.getLogger("librdkafka").warning("%s: %s", error.name(), error.str())
 
 
 def new_admin(settings: KafkaSettings) -> AdminClient:

@@ -1,0 +1,68 @@
+"""Real Kafka keeps the contract that the in-memory broker keeps."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from opstrail_runtime.errors import LeaseLost
+from opstrail_runtime.kafka_log import KafkaLog
+from opstrail_runtime.kafka_source import KafkaSource
+from opstrail_runtime.kafka_topics import KafkaTopics
+from opstrail_runtime.kafka_writer import KafkaWriter
+from opstrail_runtime.settings import KafkaSettings
+from opstrail_runtime.source import Source
+from opstrail_runtime.wiring import new_admin, new_log, new_source, new_writer
+from tests.support.kafka_contract import IN, PATIENCE_S, KafkaContract
+
+pytestmark = pytest.mark.servers
+
+
+class RealBroker:
+    """A real broker, with topics of its own under a prefix."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.settings = KafkaSettings(
+            bootstrap_servers=bootstrap_servers,
+            topic_prefix=f"test-{uuid.uuid4().hex[:8]}",
+            files_partitions=2,
+            events_partitions=2,
+        )
+        self._admin: AdminClient = new_admin(self.settings)
+        KafkaTopics(self._admin, self.settings).create_missing()
+        self._others: list[KafkaSource] = []
+
+    def source(self, group: str, slot: str) -> KafkaSource:
+        return new_source(self.settings, group, [IN], slot=slot)
+
+    def writer(self, slot: str) -> KafkaWriter:
+        return new_writer(self.settings, slot=slot)
+
+    def log(self) -> KafkaLog:
+        return new_log(self.settings, "contract")
+
+    def shove(self, source: Source) -> None:
+        """Let another member join, until it was given a partition."""
+        other = self.source("group", f"other.{uuid.uuid4().hex[:8]}.1")
+        self._others.append(other)
+        give_up = time.monotonic() + PATIENCE_S
+        while not other.changes().assigned:
+            assert time.monotonic() < give_up, "the other member was given nothing"
+            other.poll(timeout_s=0.05, most_records=1)
+            with suppress(LeaseLost):
+                source.poll(timeout_s=0.05, most_records=1)
+
+    def close(self) -> None:
+        for other in self._others:
+            other.close()
+
+
+class TestKafka(KafkaContract):
+    @pytest.fixture
+    def broker(self, kafka_address: str) -> Iterator[RealBroker]:
+        broker = RealBroker(kafka_address)
+        yield broker
+        broker.close()
