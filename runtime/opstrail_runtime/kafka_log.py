@@ -21,6 +21,7 @@ from opstrail_schemas.topics import TopicName
 TIMEOUT_S = 10.0
 MOST_AT_ONCE = 5_000
 SAMPLE_RECORDS = 200
+POLL_S = 0.02  # consume() waits this long for its last message; partitions end quickly
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own code
 
 
@@ -37,6 +38,7 @@ class KafkaLog:
         self._admin = admin
         self._names = names
         self._positions: dict[Partition, int] = {}
+        self._idle: list[Consumer] = []
 
     def read(
         self, partition: Partition, pulse: Pulse, *, start: int | None = None
@@ -102,13 +104,13 @@ class KafkaLog:
         self._positions[partition] = start
         if start >= end:
             return
-        consumer = self._new_consumer()
+        consumer = self._idle.pop() if self._idle else self._new_consumer()
         try:
             consumer.assign(
                 [TopicPartition(self._names.full(partition.topic), partition.number, start)]
             )
             while self._positions[partition] < end:
-                for message in consumer.consume(MOST_AT_ONCE, 0.2):
+                for message in consumer.consume(MOST_AT_ONCE, POLL_S):
                     error = message.error()
                     if error is None:
                         self._positions[partition] = message.offset() + 1
@@ -122,4 +124,5 @@ class KafkaLog:
         except KafkaException as error:
             raise translated(error_of(error), slot="log") from error
         finally:
-            consumer.close()
+            consumer.unassign()
+            self._idle.append(consumer)
