@@ -14,5 +14,5 @@ class Backoff:
 
     def wait_s(self, attempt: int) -> float:
         """Return the wait before that attempt; the first retry is attempt 1."""
-        longest = min(self.longest_s, self.first_s * 2 ** min(attempt - 1, 30))
+        longest: float = min(self.longest_s, self.first_s * 2 ** min(attempt - 1, 30))
         return longest * (1 - self.rng.random() / 2)

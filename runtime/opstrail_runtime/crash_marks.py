@@ -39,9 +39,7 @@ def text_of(mark: Mark) -> str:
     if mark.stopped:
         return ""
     if mark.size:
-        return (
-            f"trying={mark.size} end={mark.end} deaths={mark.deaths} aside={mark.set_aside}"
-        )
+        return f"trying={mark.size} end={mark.end} deaths={mark.deaths} aside={mark.set_aside}"
     return f"running aside={mark.set_aside}"
 
 

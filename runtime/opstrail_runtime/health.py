@@ -35,9 +35,12 @@ def serve_health(
         }
         check = checks.get(str(environ.get("PATH_INFO")))
         if check is None:
-            return metrics(environ, start_response)
+            page: Iterable[bytes] = metrics(environ, start_response)
+            return page
         good = check()
-        start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "text/plain")])
+        start_response(
+            "200 OK" if good else "503 Service Unavailable", [("Content-Type", "text/plain")]
+        )
         return [b"ok\n" if good else b"not yet\n"]
 
     server = make_server(host, port, app, handler_class=_Quiet)

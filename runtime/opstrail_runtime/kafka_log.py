@@ -9,11 +9,11 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.kafka_errors import error_of, translated
-from opstrail_runtime.kafka_source import record_of
+from opstrail_runtime.kafka_source import place_of, record_of
 from opstrail_runtime.stage import Partition, Pulse, Record
 from opstrail_runtime.topic_names import TopicNames
 from opstrail_schemas.topics import TopicName
@@ -22,6 +22,8 @@ TIMEOUT_S = 10.0
 MOST_AT_ONCE = 5_000
 SAMPLE_RECORDS = 200
 POLL_S = 0.02  # consume() waits this long for its last message; partitions end quickly
+EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own code
 
 
@@ -44,13 +46,13 @@ class KafkaLog:
         self, partition: Partition, pulse: Pulse, *, start: int | None = None
     ) -> Iterator[Record]:
         """Read to the end that is written now, counting open transactions."""
-        first = self._offset(partition, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
-        end = self._offset(partition, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+        first = self._offset(partition, EARLIEST, IsolationLevel.READ_UNCOMMITTED)
+        end = self._offset(partition, LATEST, IsolationLevel.READ_UNCOMMITTED)
         return self._read(partition, pulse, max(first, start or 0), end)
 
     def read_stable(self, partition: Partition, pulse: Pulse, *, start: int) -> Iterator[Record]:
         """Read to the last stable offset as of now."""
-        end = self._offset(partition, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+        end = self._offset(partition, LATEST, IsolationLevel.READ_COMMITTED)
         return self._read(partition, pulse, start, end)
 
     def position(self, partition: Partition) -> int:
@@ -61,8 +63,8 @@ class KafkaLog:
         self, partition: Partition, pulse: Pulse, *, at_least_bytes: int, most_records: int
     ) -> Iterator[Record]:
         """Read the end of a partition, reaching back for as many bytes."""
-        first = self._offset(partition, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
-        end = self._offset(partition, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+        first = self._offset(partition, EARLIEST, IsolationLevel.READ_UNCOMMITTED)
+        end = self._offset(partition, LATEST, IsolationLevel.READ_UNCOMMITTED)
         reach = SAMPLE_RECORDS
         while True:
             start = max(first, end - min(reach, most_records))
@@ -98,9 +100,7 @@ class KafkaLog:
             raise translated(error_of(error), slot="admin") from error
         return offset
 
-    def _read(
-        self, partition: Partition, pulse: Pulse, start: int, end: int
-    ) -> Iterator[Record]:
+    def _read(self, partition: Partition, pulse: Pulse, start: int, end: int) -> Iterator[Record]:
         self._positions[partition] = start
         if start >= end:
             return
@@ -113,11 +113,12 @@ class KafkaLog:
                 for message in consumer.consume(MOST_AT_ONCE, POLL_S):
                     error = message.error()
                     if error is None:
-                        self._positions[partition] = message.offset() + 1
-                        yield record_of(message, self._names)
+                        record = record_of(message, self._names)
+                        self._positions[partition] = record.offset + 1
+                        yield record
                     elif error.code() == _END:
                         # Past control records too, which no message shows.
-                        self._positions[partition] = message.offset()
+                        self._positions[partition] = place_of(message, self._names)[1]
                     elif not error.retriable():
                         raise translated(error, slot="log")
                 pulse.beat()

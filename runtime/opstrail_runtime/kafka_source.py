@@ -30,15 +30,18 @@ _PASSING = frozenset(
 )
 
 
+def place_of(message: Message, names: TopicNames) -> tuple[Partition, int]:
+    """Return the partition and the offset of a message, or of the event it carries."""
+    full, number, offset = message.topic(), message.partition(), message.offset()
+    if full is None or number is None or offset is None:
+        raise TypeError(f"a message from nowhere: {message.error()}")
+    return Partition(names.short(full), number), offset
+
+
 def record_of(message: Message, names: TopicNames) -> Record:
     """Return a Kafka message as a record."""
-    return Record(
-        Partition(names.short(message.topic()), message.partition()),
-        message.offset(),
-        message.key(),
-        message.value(),
-        message.timestamp()[1],
-    )
+    partition, offset = place_of(message, names)
+    return Record(partition, offset, message.key(), message.value(), message.timestamp()[1])
 
 
 class KafkaSource:
@@ -98,8 +101,8 @@ class KafkaSource:
             if error is None:
                 records.append(record_of(message, self._names))
             elif error.code() == _END:
-                at = Partition(self._names.short(message.topic()), message.partition())
-                self._ends[at] = message.offset()
+                at, end = place_of(message, self._names)
+                self._ends[at] = end
             elif error.code() not in _PASSING:
                 raise translated(error, slot=self._slot)
         return [record for record in records if record.partition in self._begun]
@@ -148,7 +151,7 @@ class KafkaSource:
             self._consumer.incremental_assign(places)
         except KafkaException as error:
             raise translated(error_of(error), slot=self._slot) from error
-        self._stash = [m for m in self._stash if self._partition(m) not in positions]
+        self._stash = [m for m in self._stash if place_of(m, self._names)[0] not in positions]
         for partition in positions:
             self._begun.add(partition)
             self._ends.pop(partition, None)
@@ -201,7 +204,7 @@ class KafkaSource:
             self._begun.discard(partition)
             self._ends.pop(partition, None)
             self._revoked.add(partition)
-        self._stash = [m for m in self._stash if self._partition(m) in self._begun]
+        self._stash = [m for m in self._stash if place_of(m, self._names)[0] in self._begun]
         consumer.incremental_unassign(partitions)
 
     def _at(self, partition: Partition, offset: int | None = None) -> TopicPartition:
@@ -209,6 +212,3 @@ class KafkaSource:
         if offset is None:
             return TopicPartition(full, partition.number)
         return TopicPartition(full, partition.number, offset)
-
-    def _partition(self, message: Message) -> Partition:
-        return Partition(self._names.short(message.topic()), message.partition())

@@ -22,7 +22,9 @@ class KafkaWriter:
     requests of the old one that are still on their way.
     """
 
-    def __init__(self, new_producer: Callable[[], Producer], names: TopicNames, *, slot: str) -> None:
+    def __init__(
+        self, new_producer: Callable[[], Producer], names: TopicNames, *, slot: str
+    ) -> None:
         self._new_producer = new_producer
         self._names = names
         self._slot = slot

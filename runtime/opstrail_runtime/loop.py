@@ -218,9 +218,7 @@ class Loop:
 
     def _where_to_begin(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, Mark]]:
         found = self.source.committed(partitions)
-        begin = {
-            partition: (at.offset, mark_of(at.metadata)) for partition, at in found.items()
-        }
+        begin = {partition: (at.offset, mark_of(at.metadata)) for partition, at in found.items()}
         without = [partition for partition in partitions if partition not in begin]
         for partition, start in self.source.log_starts(without).items() if without else ():
             if start != 0 and not self.limits.from_earliest:
@@ -262,9 +260,7 @@ class Loop:
                 portion = records[:1]
             else:
                 portion = records[: care.size]
-                announced = Committed(
-                    portion[0].offset, text_of(care.mark(portion[-1].offset + 1))
-                )
+                announced = Committed(portion[0].offset, text_of(care.mark(portion[-1].offset + 1)))
                 self.writer.commit((), {partition: announced}, lease)
                 self._work(portion, lease)
                 self._cares[partition] = care_after_progress(care, self._positions[partition])
@@ -273,9 +269,7 @@ class Loop:
     def _set_aside(self, record: Record, lease: Lease, care: Care) -> None:
         emit(RecordSetAside(self.name, str(record.partition.topic), record.offset))
         after = care_after_setting_aside(care)
-        self._commit(
-            self.stage.set_aside(record), lease, Mark(set_aside=after.set_aside)
-        )
+        self._commit(self.stage.set_aside(record), lease, Mark(set_aside=after.set_aside))
         self._cares[record.partition] = after
         if after.is_our_bug:
             raise OurBug(f"{self.name}: {after.set_aside} inputs in a row killed the process")
@@ -353,7 +347,9 @@ class Loop:
             raise Stopping
 
     def _stop_cleanly(self) -> None:
-        clean = {partition: Committed(at, text_of(CLEAN)) for partition, at in self._positions.items()}
+        clean = {
+            partition: Committed(at, text_of(CLEAN)) for partition, at in self._positions.items()
+        }
         try:
             if clean:
                 self.writer.commit((), clean, self.source.lease())
@@ -366,4 +362,3 @@ def _by_partition(records: Iterable[Record]) -> list[list[Record]]:
     for record in records:
         groups.setdefault(record.partition, []).append(record)
     return list(groups.values())
-

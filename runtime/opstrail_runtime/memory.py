@@ -7,6 +7,7 @@ checked; brokers never die and logs are never compacted.
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from opstrail_runtime.errors import Fenced, OutcomeUnknown, Unavailable
 from opstrail_runtime.source import Batch, Changes, Committed, Lease
@@ -90,7 +91,7 @@ class MemorySource:
                 self._positions.pop(partition, None)
                 self._ends.pop(partition, None)
             self._changes = Changes(
-                self._changes.assigned + came.assigned, self._changes.revoked + came.revoked
+                (*self._changes.assigned, *came.assigned), (*self._changes.revoked, *came.revoked)
             )
             return Batch((), self.lease())
         records: list[Record] = []
@@ -171,7 +172,7 @@ class MemoryWriter:
         if self._epoch != self._kafka.epochs[self._slot]:
             raise Fenced(f"another process took the slot {self._slot}")
         if offsets:
-            group, generation = lease.group  # type: ignore[misc]
+            group, generation = cast("tuple[str, int]", lease.group)
             if generation != self._kafka.generations[group]:
                 raise OutcomeUnknown("the group's metadata is older than its last rebalance")
             for partition, committed in offsets.items():

@@ -95,8 +95,12 @@ class TelemetrySettings(Section):
 
     host: str = Field("127.0.0.1", description="Address that /metrics, /livez and /readyz bind to.")
     port: int = Field(0, ge=0, le=65535, description="Their port; 0: none are served.")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Lowest level.")
-    log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal.")
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Lowest level."
+    )
+    log_format: str = Field(
+        "auto", pattern="^(auto|json|text)$", description="auto: text on a terminal."
+    )
 
 
 class LoopSettings(Section):

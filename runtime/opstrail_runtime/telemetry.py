@@ -55,11 +55,15 @@ def emit(happening: Happening) -> None:
 RECORDS_IN = counter("records_in", "Records that came in.", ("stage",))
 RECORDS_OUT = counter("records_out", "Records passed on or stored.", ("stage",))
 RECORDS_ALREADY_THERE = counter(
-    "records_already_there", "Records that had come before: skipped files, repeats, 409.", ("stage",)
+    "records_already_there",
+    "Records that had come before: skipped files, repeats, 409.",
+    ("stage",),
 )
 RECORDS_DEAD = counter("records_dead", "Records that became dead letters.", ("stage", "reason"))
 RECORDS_FILTERED = counter("records_filtered", "Records left out by a rule.", ("stage",))
-RECORDS_EXPIRED = counter("records_expired", "Records older than the retention horizon.", ("stage",))
+RECORDS_EXPIRED = counter(
+    "records_expired", "Records older than the retention horizon.", ("stage",)
+)
 TRANSACTIONS = counter("transactions", "Kafka transactions by outcome.", ("stage", "outcome"))
 COMMIT_SECONDS = histogram("transaction_seconds", "Time from begin to commit.", ("stage",))
 LOOP_BEAT = gauge("loop_beat_timestamp_seconds", "When the loop last polled.", ("stage",))

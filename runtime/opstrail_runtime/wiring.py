@@ -5,6 +5,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
@@ -36,7 +37,7 @@ def group_id(settings: KafkaSettings, role: str) -> str:
     return f"{before}opstrail.{role}"
 
 
-def _client(settings: KafkaSettings, client_id: str) -> dict[str, object]:
+def _client(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": client_id,
@@ -57,7 +58,7 @@ def new_admin(settings: KafkaSettings) -> AdminClient:
     return AdminClient(_client(settings, "opstrail-admin"))
 
 
-def _reader(settings: KafkaSettings, group: str, client_id: str) -> dict[str, object]:
+def _reader(settings: KafkaSettings, group: str, client_id: str) -> dict[str, Any]:
     return {
         **_client(settings, client_id),
         "group.id": group,
@@ -98,7 +99,7 @@ def new_log(settings: KafkaSettings, role: str) -> KafkaLog:
     return KafkaLog(consumer, new_admin(settings), topic_names(settings))
 
 
-def _producer(settings: KafkaSettings, client_id: str) -> dict[str, object]:
+def _producer(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
     return {
         **_client(settings, client_id),
         "acks": "all",
@@ -136,7 +137,7 @@ def new_plain_producer(settings: KafkaSettings, client_id: str) -> Producer:
 
 def new_registry(settings: RegistrySettings) -> Registry:
     """Return the registry."""
-    config: dict[str, object] = {"url": settings.url}
+    config: dict[str, Any] = {"url": settings.url}
     if settings.username and settings.password:
         config["basic.auth.user.info"] = (
             f"{settings.username}:{settings.password.get_secret_value()}"

@@ -20,6 +20,7 @@ from opstrail_schemas import messages
 
 HEADER_BYTES = 5
 _MAGIC = b"\x00"
+_LARGEST_SCHEMA_ID = 2**31 - 1  # registries count in Java's int; some answer 500 beyond it
 _NAMESPACE = "io.opstrail.v1."
 M = TypeVar("M", bound=messages.Message)
 
@@ -58,9 +59,19 @@ def _parsed(text: str) -> Any:
     return fastavro.parse_schema(_without_logical_types(json.loads(text)))
 
 
-def _name_of(schema: str) -> str:
-    name: str = _parsed(schema)["name"]
-    return name
+def _parsed_writer(text: str, name: str) -> Any:
+    """Return a writer's schema. Raises BadMessage where it is not a schema of that name.
+
+    A registry also holds schemas of others under ids of its own: Protobuf, JSON Schema, unions.
+    """
+    try:
+        parsed = _parsed(text)
+        found = parsed["name"]
+    except Exception as error:  # noqa: BLE001 - fastavro raises whatever the text leads to
+        raise BadMessage(f"written with something else than a {name}") from error
+    if found != name:
+        raise BadMessage(f"written with a {found}, not a {name}")
+    return parsed
 
 
 def schema_name(message_type: type[messages.Message]) -> str:
@@ -77,11 +88,17 @@ def schema_id_of(value: bytes) -> int:
     """Return the schema id in the header. Raises BadMessage."""
     if len(value) < HEADER_BYTES or value[:1] != _MAGIC:
         raise BadMessage("not in Confluent framing: it does not begin with magic byte 0")
-    return int.from_bytes(value[1:HEADER_BYTES], "big")
+    schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
+    if schema_id > _LARGEST_SCHEMA_ID:
+        raise BadMessage(f"not in Confluent framing: {schema_id} is no schema id")
+    return schema_id
 
 
 def encode_body(message: messages.Message) -> bytes:
-    """Return the Avro body of a message, without header."""
+    """Return the Avro body of a message, without header.
+
+    Text must be encodable: a lone surrogate raises UnicodeEncodeError.
+    """
     out = io.BytesIO()
     fastavro.schemaless_writer(
         out, _parsed(schema_text(schema_name(type(message)))), messages.as_record(message)
@@ -89,25 +106,26 @@ def encode_body(message: messages.Message) -> bytes:
     return out.getvalue()
 
 
-def decode_body(
-    body: bytes, message_type: type[M], *, writer_schema: str | None = None
-) -> M:
+def decode_body(body: bytes, message_type: type[M], *, writer_schema: str | None = None) -> M:
     """Read one Avro body of that type. Raises BadMessage, also for bytes left over."""
-    reader = schema_text(schema_name(message_type))
+    name = schema_name(message_type)
+    ours = _parsed(schema_text(name))
+    theirs = None if writer_schema is None else _parsed_writer(writer_schema, name)
     stream = io.BytesIO(body)
-    if writer_schema is not None and _name_of(writer_schema) != schema_name(message_type):
-        raise BadMessage(f"a {_name_of(writer_schema)}, not a {message_type.__name__}")
     try:
-        record = fastavro.schemaless_reader(
-            stream, _parsed(writer_schema or reader), None if writer_schema is None else _parsed(reader)
-        )
+        if theirs is None:
+            record = fastavro.schemaless_reader(stream, ours, None)
+        else:
+            record = fastavro.schemaless_reader(stream, theirs, ours)
         message = msgspec.convert(record, message_type)
-    # fastavro raises whatever the bad byte leads to: IndexError for a bad union index, EOFError,
-    # MemoryError-sized lengths as OverflowError, UnicodeDecodeError (measured).
+    # fastavro raises whatever the bad byte leads to: IndexError for a bad union index, EOFError
+    # for huge lengths (nothing is allocated for them), UnicodeDecodeError (measured).
     except Exception as error:  # noqa: BLE001
-        raise BadMessage(f"not a {message_type.__name__}: {type(error).__name__}: {error}") from error
-    if stream.tell() != len(body):
-        raise BadMessage(f"{len(body) - stream.tell()} bytes left over after the {message_type.__name__}")
+        what = f"{type(error).__name__}: {error}"
+        raise BadMessage(f"not a {message_type.__name__}: {what}") from error
+    left_over = len(body) - stream.tell()
+    if left_over:
+        raise BadMessage(f"{left_over} bytes left over after the {message_type.__name__}")
     return message
 
 
@@ -148,7 +166,8 @@ def append_enrichment(
 ) -> bytes:
     """Return the EnrichedEvent of a RawEvent message: its bytes, followed by the enrichment's.
 
-    A raw message that another version of the schema wrote is decoded and encoded again.
+    A raw message that another version of the schema wrote is decoded and encoded again. One of
+    the packaged version is not looked into: only what was decoded before may be enriched.
     """
     if schema_id_of(raw) == raw_codec.schema_id:
         body = raw[HEADER_BYTES:]

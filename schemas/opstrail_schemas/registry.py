@@ -55,13 +55,25 @@ class Registry:
             found = self._client.lookup_schema(described.subject, _packaged(described))
         except SchemaRegistryError as error:
             if error.http_status_code == 404:  # noqa: PLR2004 - HTTP
+                # A URL without its path (/apis/ccompat/v7) gives a 404 as well.
                 raise NotRegistered(
-                    f"{described.subject}: its schema is not registered; run `opstrail schemas register`"
+                    f"{described.subject}: its schema is not registered ({error}): run "
+                    "`opstrail schemas register`, or complete the registry's URL"
                 ) from error
             raise
         if found.schema_id is None:
             raise NotRegistered(f"{described.subject}: the registry gave no schema id")
         return codec.Codec(message_type, found.schema_id, self.schema_text)
+
+    def ids(self) -> dict[str, int | None]:
+        """Return the ids of the packaged schemas by subject; None where one is not registered."""
+        return {described.subject: self._id_of(described) for described in all_topics()}
+
+    def _id_of(self, described: Topic) -> int | None:
+        try:
+            return self.codec(described.short_name, messages.Message).schema_id
+        except NotRegistered:
+            return None
 
     def register(self) -> dict[str, int]:
         """Register every packaged schema, compatibility FULL_TRANSITIVE; return ids by subject.

@@ -171,8 +171,10 @@ class KafkaContract:
     ) -> None:
         source = broker.source("group", slot)
         records = until(source, lambda got: len(got) >= 20)
-        last = {p: max(r.offset for r in records if r.partition == p) for p in
-                {r.partition for r in records}}
+        last = {
+            p: max(r.offset for r in records if r.partition == p)
+            for p in {r.partition for r in records}
+        }
         give_up = time.monotonic() + PATIENCE_S
         while any(source.ends().get(p, -1) <= offset for p, offset in last.items()):
             assert time.monotonic() < give_up, f"{source.ends()} against {last}"

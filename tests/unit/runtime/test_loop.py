@@ -234,7 +234,9 @@ def kills(*poison: bytes) -> Callable[[Record], None]:
     return act
 
 
-def test_an_input_that_kills_is_set_aside_after_three_deaths_alone_and_its_neighbours_pass() -> None:
+def test_an_input_that_kills_is_set_aside_after_three_deaths_alone_and_its_neighbours_pass() -> (
+    None
+):
     kafka = a_broker(b"poison", b"a", b"b")
 
     deaths = run_until_it_lives(kafka, Copying(kills(b"poison")), most_deaths=10)
