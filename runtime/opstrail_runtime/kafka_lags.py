@@ -1,0 +1,56 @@
+"""How far a service is behind: records between its committed offsets and the ends of its topics."""
+
+from collections.abc import Sequence
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from opstrail_runtime.kafka_errors import error_of, translated
+from opstrail_runtime.topic_names import TopicNames
+from opstrail_schemas.topics import TopicName
+
+TIMEOUT_S = 10.0
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+class KafkaLags:
+    """Asks brokers for offsets. Raises Unavailable where they do not answer."""
+
+    def __init__(self, admin: AdminClient, names: TopicNames) -> None:
+        self._admin = admin
+        self._names = names
+
+    def lag(self, group: str, topics: Sequence[TopicName]) -> int:
+        """Return the records that a group has yet to read; an open transaction's count too.
+
+        A partition without committed offset counts whole. Services commit the ends that they have
+        read to, so an idle one is at 0 although transactions leave control records behind.
+        """
+        try:
+            described = self._admin.describe_topics(TopicCollection([self._names.full(topic) for topic in topics]))
+            partitions = [
+                TopicPartition(full, info.id)
+                for full, future in described.items()
+                for info in future.result(TIMEOUT_S).partitions
+            ]
+            ends = self._admin.list_offsets(
+                {at: _LATEST for at in partitions}, request_timeout=TIMEOUT_S
+            )
+            asked = self._admin.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group, partitions)], request_timeout=TIMEOUT_S
+            )
+            committed = {
+                (at.topic, at.partition): max(at.offset, 0)
+                for at in asked[group].result().topic_partitions
+            }
+            return sum(
+                max(0, future.result().offset - committed.get((at.topic, at.partition), 0))
+                for at, future in ends.items()
+            )
+        except KafkaException as error:
+            raise translated(error_of(error), slot="admin") from error

@@ -1,0 +1,45 @@
+"""Lags as brokers tell them."""
+
+import uuid
+
+import pytest
+
+from opstrail_runtime.kafka_lags import KafkaLags
+from opstrail_runtime.kafka_topics import KafkaTopics
+from opstrail_runtime.settings import KafkaSettings
+from opstrail_runtime.source import Committed
+from opstrail_runtime.wiring import (
+    group_id,
+    new_admin,
+    new_source,
+    new_writer,
+    topic_names,
+)
+from tests.support.kafka_contract import IN, joined, outputs, until
+
+pytestmark = pytest.mark.servers
+
+
+def test_a_group_that_committed_its_ends_has_no_lag(kafka_address: str) -> None:
+    settings = KafkaSettings(
+        bootstrap_servers=kafka_address,
+        topic_prefix=f"test-{uuid.uuid4().hex[:8]}",
+        events_partitions=2,
+    )
+    admin = new_admin(settings)
+    KafkaTopics(admin, settings).create_missing()
+    lags = KafkaLags(admin, topic_names(settings))
+    source = joined(new_source(settings, "enrich", [IN], slot=f"{settings.topic_prefix}.0"))
+    writer = new_writer(settings, slot=f"{settings.topic_prefix}.0")
+    writer.commit(outputs("a", "b", "c", "d"), {}, source.lease())
+    group = group_id(settings, "enrich")
+
+    behind = lags.lag(group, [IN])
+    until(source, lambda got: len(got) >= 4)
+    while sum(source.ends().values()) < 4:
+        source.poll(timeout_s=0.1, most_records=10)
+    writer.commit((), {at: Committed(end) for at, end in source.ends().items()}, source.lease())
+
+    assert behind >= 4
+    assert lags.lag(group, [IN]) == 0
+    source.close()
