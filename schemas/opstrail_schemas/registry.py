@@ -50,7 +50,19 @@ class Registry:
 
     def codec(self, name: TopicName, message_type: type[codec.M]) -> codec.Codec[codec.M]:
         """Return the codec of a topic. Raises NotRegistered."""
-        described = topic(name)
+        return codec.Codec(message_type, self._id_of(topic(name)), self.schema_text)
+
+    def ids(self) -> dict[str, int | None]:
+        """Return the ids of the packaged schemas by subject; None where one is not registered."""
+        found: dict[str, int | None] = {}
+        for described in all_topics():
+            try:
+                found[described.subject] = self._id_of(described)
+            except NotRegistered:
+                found[described.subject] = None
+        return found
+
+    def _id_of(self, described: Topic) -> int:
         try:
             found = self._client.lookup_schema(described.subject, _packaged(described))
         except SchemaRegistryError as error:
@@ -63,17 +75,7 @@ class Registry:
             raise
         if found.schema_id is None:
             raise NotRegistered(f"{described.subject}: the registry gave no schema id")
-        return codec.Codec(message_type, found.schema_id, self.schema_text)
-
-    def ids(self) -> dict[str, int | None]:
-        """Return the ids of the packaged schemas by subject; None where one is not registered."""
-        return {described.subject: self._id_of(described) for described in all_topics()}
-
-    def _id_of(self, described: Topic) -> int | None:
-        try:
-            return self.codec(described.short_name, messages.Message).schema_id
-        except NotRegistered:
-            return None
+        return found.schema_id
 
     def register(self) -> dict[str, int]:
         """Register every packaged schema, compatibility FULL_TRANSITIVE; return ids by subject.

@@ -39,6 +39,7 @@ class Topic:
     writers: tuple[str, ...]
     readers: tuple[str, ...]
     why: str
+    tombstone_days: int = 0  # how long a message without value is kept; 0: Kafka's one day
 
     @property
     def subject(self) -> str:
@@ -59,6 +60,8 @@ class Topic:
             # With create time a backfilled event of 2019 would expire at the next cleaner pass.
             config["message.timestamp.type"] = "LogAppendTime"
             config["retention.ms"] = str(self.retention_days * DAY_MS)
+        if self.tombstone_days:
+            config["delete.retention.ms"] = str(self.tombstone_days * DAY_MS)
         return config
 
 
@@ -77,6 +80,7 @@ def topic(name: TopicName) -> Topic:
         writers=tuple(described["writers"]),
         readers=tuple(described["readers"]),
         why=described["why"],
+        tombstone_days=described.get("tombstoneDays", 0),
     )
 
 
