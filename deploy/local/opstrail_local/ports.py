@@ -1,0 +1,45 @@
+"""Free ports of loopback."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from opstrail_local.errors import LocalServersError
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Collection
+
+# Below the range from which kernels take the ports of outgoing connections: a server that is
+# killed must find its own port free when it is started again.
+_FIRST, _LAST = 20_000, 32_000
+_TRIES = 1_000
+
+
+def free(port: int) -> bool:
+    """Whether nobody listens on it now."""
+    with socket.socket() as probe:
+        # As the servers do: connections that linger after a kill are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def pick(count: int, *, wanted: Collection[int], rng: random.Random) -> tuple[int, ...]:
+    """`wanted` if they all are free (addresses last over a restart), else `count` other ones."""
+    if len(wanted) == count and all(map(free, wanted)):
+        return tuple(wanted)
+    found: set[int] = set()
+    for _ in range(_TRIES):
+        port = rng.randint(_FIRST, _LAST)
+        if port not in found and free(port):
+            found.add(port)
+        if len(found) == count:
+            return tuple(found)
+    raise LocalServersError(
+        f"no {count} free ports between {_FIRST} and {_LAST} on 127.0.0.1"
+    )
