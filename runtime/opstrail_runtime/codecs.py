@@ -1,6 +1,7 @@
 """The codecs of our topics, with the registry's errors in our words."""
 
 from collections.abc import Callable
+from json import JSONDecodeError
 from typing import TypeVar
 
 from confluent_kafka.schema_registry.error import SchemaRegistryError
@@ -19,7 +20,8 @@ def asked(question: Callable[[], T]) -> T:
     """Ask the registry. Raises Unavailable where it is away; NotRegistered, UnknownSchema pass."""
     try:
         return question()
-    except (HTTPError, SchemaRegistryError, OSError) as error:
+    # JSONDecodeError: a proxy in between answered 200 with a page of its own.
+    except (HTTPError, SchemaRegistryError, OSError, JSONDecodeError) as error:
         raise Unavailable("registry", f"{type(error).__name__}: {error}") from error
 
 

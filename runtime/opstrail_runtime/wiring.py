@@ -137,7 +137,14 @@ def new_plain_producer(settings: KafkaSettings, client_id: str) -> Producer:
 
 def new_registry(settings: RegistrySettings) -> Registry:
     """Return the registry."""
-    config: dict[str, Any] = {"url": settings.url}
+    config: dict[str, Any] = {
+        "url": settings.url,
+        # The client waits for ever unless told. Two tries, since a kept connection may be stale;
+        # a registry that is away is found out within ten seconds, and waiting is the loop's part.
+        "timeout": 4,
+        "max.retries": 1,
+        "retries.wait.ms": 200,
+    }
     if settings.username and settings.password:
         config["basic.auth.user.info"] = (
             f"{settings.username}:{settings.password.get_secret_value()}"
