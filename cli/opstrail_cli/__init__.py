@@ -1,0 +1,1 @@
+"""The `opstrail` command: gathers the commands of all services."""

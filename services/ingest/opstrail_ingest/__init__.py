@@ -1,0 +1,1 @@
+"""Find trail files and split them into raw events."""

@@ -1,0 +1,1 @@
+"""Write each enriched event into OpenSearch exactly once."""

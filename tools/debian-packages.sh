@@ -1,0 +1,25 @@
+#!/bin/sh
+# Install the Debian packages that `make setup` cannot take from a Python registry, where that is
+# allowed. One `needs PROGRAM-OR-TEST PACKAGE...` line each, with the reason. Never fails the
+# set-up: without root, without apt or without a mirror it says what is missing and goes on.
+set -u
+
+missing=""
+needs() { # needs TEST PACKAGE...
+	test=$1
+	shift
+	sh -c "$test" >/dev/null 2>&1 || missing="$missing $*"
+}
+
+# Debian splits venv's installer off; without it `python3 -m venv` makes no environment.
+needs "${PYTHON:-python3} -c 'import ensurepip, venv'" python3-venv
+
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+	echo "please install:$missing (or their like; not root on Debian, so not done here)" >&2
+	exit 0
+fi
+# shellcheck disable=SC2086 # a list of names
+{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $missing; } >&2 ||
+	echo "could not install:$missing" >&2
+exit 0
