@@ -1,0 +1,51 @@
+"""One installation seen from outside: set it up, and ask how far it is."""
+
+from collections.abc import Sequence
+
+from opstrail_runtime.codecs import asked
+from opstrail_runtime.kafka_lags import KafkaLags
+from opstrail_runtime.kafka_topics import KafkaTopics
+from opstrail_runtime.settings import OpenSearchSettings, ServiceSettings
+from opstrail_runtime.wiring import group_id, new_admin, new_registry, topic_names
+from opstrail_schemas.topics import TopicName
+from opstrail_store.wiring import new_store_setup, new_opensearch
+
+
+class ServerSettings(ServiceSettings):
+    """All servers of an installation."""
+
+    opensearch: OpenSearchSettings
+
+
+class Installation:
+    """The servers that settings name. Raises Unavailable where one does not answer."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        admin = new_admin(settings.kafka)
+        self._topics = KafkaTopics(admin, settings.kafka)
+        self._lags = KafkaLags(admin, topic_names(settings.kafka))
+        self._opensearch = new_opensearch(settings.opensearch)
+
+    def set_up(self) -> None:
+        """Create topics, register schemas, put templates and aliases: all that is missing."""
+        self._topics.create_missing()
+        self._topics.check_partitions()
+        asked(new_registry(self._settings.registry).register)
+        new_store_setup(self._settings).execute()
+
+    def lag(self, role: str, topics: Sequence[TopicName]) -> int:
+        """Return how many records a role has yet to read."""
+        return self._lags.lag(group_id(self._settings.kafka, role), topics)
+
+    def pending_retries(self) -> int:
+        """Return how many dead letters will be tried again by themselves."""
+        found = self._opensearch.count(
+            index="opstrail-dead-letters", body={"query": {"exists": {"field": "retryAt"}}}
+        )
+        number: int = found["count"]
+        return number
+
+    def search_line(self) -> str:
+        """Return a line that searches the store."""
+        return f"curl '{self._settings.opensearch.url}/opstrail-events/_search?q=*&pretty'"

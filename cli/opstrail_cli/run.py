@@ -1,0 +1,298 @@
+"""`opstrail run SOURCE`: all services as processes of their own, until everything is stored."""
+
+import contextlib
+import fcntl
+import getpass
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from opstrail_cli.counts import Counts, balance, scraped
+from opstrail_cli.installation import Installation, ServerSettings
+from opstrail_cli.processes import KeepsDying, Service, stop
+from opstrail_runtime.errors import Unavailable
+from opstrail_schemas.topics import TopicName
+
+POLL_S = 0.5
+SAY_EVERY_S = 10.0
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_LEFTOVERS, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+# What each service reads, in the order of the stream: idle is when one after the other is at the
+# end, since what one has finished is in the next one's topic.
+READS: Mapping[str, tuple[TopicName, ...]] = {
+    "split": (TopicName.FILES_NOTICED,),
+    "enrich": (TopicName.EVENTS_RAW, TopicName.EVENTS_REREAD),
+    "store": (
+        TopicName.EVENTS_ENRICHED,
+        TopicName.EVENTS_REPAIRED,
+        TopicName.FILES_LEDGER,
+        TopicName.DEAD_LETTERS,
+    ),
+}
+_SERVERS = (
+    "OPSTRAIL_KAFKA__BOOTSTRAP_SERVERS",
+    "OPSTRAIL_REGISTRY__URL",
+    "OPSTRAIL_OPENSEARCH__URL",
+)
+
+
+class NotConfigured(click.UsageError):
+    """Some servers are named, others are not."""
+
+
+def state_folder() -> Path:
+    """Return where opstrail keeps what outlives a run on this machine."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "opstrail"
+
+
+def servers_environment(say: Callable[[str], None]) -> dict[str, str]:
+    """Return the environment that names the servers: the user's, else that of local ones.
+
+    Raises NotConfigured where only some are named.
+    """
+    named = [name for name in _SERVERS if os.environ.get(name)]
+    if len(named) == len(_SERVERS):
+        return {}
+    if named:
+        missing = ", ".join(name for name in _SERVERS if name not in named)
+        raise NotConfigured(
+            f"{', '.join(named)} set, but not {missing}. Name them all, or none: then local servers "
+            "are started"
+        )
+    from opstrail_local.instance import up  # noqa: PLC0415 - an optional extra
+    from opstrail_local.places import default_cache, default_state  # noqa: PLC0415
+
+    say("No servers are configured: local ones are started (`opstrail local down` stops them).")
+    return up(default_state(), cache=default_cache()).environment()
+
+
+@contextlib.contextmanager
+def own_slot(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield a slot namespace of this machine and user, and a number no other run of theirs has.
+
+    Never slot 0 of a cluster's own services; the same again the next time, so that a run that was
+    killed is taken over at once.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    host = re.sub(r"[^a-zA-Z0-9.-]", "-", f"{socket.gethostname()}-{getpass.getuser()}")
+    for number in range(100):
+        lock = (folder / f"slot-{number}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        with lock:
+            yield f"run-{host}", number
+        return
+    raise click.ClickException("a hundred runs are under way on this machine already")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run did, as `--json` prints it."""
+
+    files: int
+    records: int
+    stored: int
+    already_there: int
+    dead_letters: int
+    dead_letters_by_reason: Mapping[str, int]
+    deferred: int
+    expired: int
+    pending_retries: int
+    restarts: int
+    seconds: float
+    search: str
+
+    def as_json(self) -> str:
+        """Return one line of JSON."""
+        return json.dumps(
+            {
+                "files": self.files,
+                "records": self.records,
+                "stored": self.stored,
+                "alreadyThere": self.already_there,
+                "deadLetters": self.dead_letters,
+                "deadLettersByReason": dict(self.dead_letters_by_reason),
+                "deferred": self.deferred,
+                "expired": self.expired,
+                "pendingRetries": self.pending_retries,
+                "restarts": self.restarts,
+                "seconds": round(self.seconds, 1),
+                "search": self.search,
+            }
+        )
+
+    def table(self) -> Table:
+        """Return a table for people."""
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        rows = [
+            ("files", self.files),
+            ("  deferred (digests, Insights and others)", self.deferred),
+            ("records", self.records),
+            ("  stored", self.stored),
+            ("  already there", self.already_there),
+            ("  expired", self.expired),
+            ("dead letters", self.dead_letters),
+            *((f"  {reason}", number) for reason, number in self.dead_letters_by_reason.items()),
+            ("tries to come", self.pending_retries),
+        ]
+        for name, number in rows:
+            table.add_row(name, f"{number:,}")
+        table.add_row("seconds", f"{self.seconds:.1f}")
+        return table
+
+
+@click.command()
+@click.argument("source")
+@click.option("--until-idle", is_flag=True, help="End when all that SOURCE holds is stored.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
+def run(source: str, *, until_idle: bool, as_json: bool) -> None:
+    """Take the CloudTrail files of SOURCE all the way into the store.
+
+    SOURCE is a folder, a file, - (standard input), s3://bucket/prefix, or an SQS queue's URL. Every
+    service runs as a process of its own. Where no servers are configured, local ones are started.
+
+    \b
+    Examples:
+      opstrail run ~/trails --until-idle
+      opstrail run s3://my-trail/AWSLogs/ --until-idle --json
+      opstrail run https://sqs.eu-west-1.amazonaws.com/111122223333/trail
+
+    Ends with 0 when done, 3 when dead letters or tries to come are left, 130 when interrupted.
+    """
+    out = Console(stderr=True)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        with own_slot(state_folder() / "slots") as (namespace, number):
+            environment = {
+                **servers_environment(out.print),
+                "OPSTRAIL_SLOT__NAMESPACE": namespace,
+                "OPSTRAIL_SLOT__NUMBER": str(number),
+                "OPSTRAIL_TELEMETRY__LOG_FORMAT": "json",
+            }
+            os.environ.update(environment)
+            result = _run(source, until_idle=until_idle, number=number, out=out)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except (KeepsDying, Unavailable) as error:
+        raise click.ClickException(str(error)) from error
+    if as_json or not sys.stdout.isatty():
+        click.echo(result.as_json())
+    else:
+        Console().print(result.table())
+    out.print(f"To search: {result.search}", highlight=False)
+    left = result.dead_letters or result.pending_retries
+    sys.exit(EXIT_LEFTOVERS if left else EXIT_DONE)
+
+
+def _run(source: str, *, until_idle: bool, number: int, out: Console) -> Result:
+    began = time.monotonic()
+    installation = Installation(ServerSettings())  # type: ignore[call-arg] - from the environment
+    installation.set_up()
+    logs = state_folder() / "logs" / str(number)
+    logs.mkdir(parents=True, exist_ok=True)
+    for old in logs.glob("*.log"):
+        old.unlink()
+
+    def service(name: str, *command: str) -> Service:
+        return Service(name, command, {}, logs / f"{name}.log")
+
+    services = [
+        service("split", "ingest", "split"),
+        service("enrich", "enrich"),
+        service("store", "store"),
+    ]
+    once = ["--once"] if until_idle else []
+    discover = service("discover", "ingest", "discover", source, *once)
+    counts = Counts()
+    try:
+        for each in (*services, discover):
+            each.start()
+        _follow(services, discover, installation, counts, out, began)
+        _take_counts([*services, discover], counts)
+    finally:
+        stop([discover])
+        stop(services)
+    if (odd := balance(counts, READS)) and not any(each.restarts for each in services):
+        out.print(f"[yellow]The counters do not add up: {odd}. This is a bug.[/yellow]")
+    return _result(counts, installation, [*services, discover], time.monotonic() - began)
+
+
+def _follow(
+    services: list[Service],
+    discover: Service,
+    installation: Installation,
+    counts: Counts,
+    out: Console,
+    began: float,
+) -> None:
+    """Watch until the source is listed to its end and every service is at the end."""
+    said = began
+    while True:
+        for each in services:
+            each.watch()
+        if discover.exit_code not in (None, EXIT_DONE, EXIT_LEFTOVERS):
+            if discover.exit_code == EXIT_USAGE:
+                raise click.ClickException(discover.log_tail())
+            discover.watch()
+        listed = discover.exit_code in (EXIT_DONE, EXIT_LEFTOVERS)
+        behind = next(
+            ((name, lag) for name, topics in READS.items() if (lag := installation.lag(name, topics))),
+            None,
+        )
+        if listed and behind is None and all(each.pid for each in services):
+            return
+        _take_counts([*services, discover], counts)
+        if time.monotonic() - said > SAY_EVERY_S:
+            said = time.monotonic()
+            stored = counts.total("records_out", stage="store")
+            where = f"{behind[0]} is {behind[1]:,} behind" if behind else "listing"
+            out.print(f"{time.monotonic() - began:.0f} s: {stored:,} stored; {where}")
+        time.sleep(POLL_S)
+
+
+def _take_counts(services: list[Service], counts: Counts) -> None:
+    for each in services:
+        page = scraped(each.port) if each.pid else None
+        if page is not None:
+            counts.update(f"{each.name}.{each.restarts}", page)
+
+
+def _result(
+    counts: Counts, installation: Installation, services: list[Service], seconds: float
+) -> Result:
+    dead = {
+        reason: number
+        for reason, number in counts.by_label("records_dead", "reason").items()
+    }
+    for reason, number in counts.by_label("files_dead", "reason").items():
+        dead[reason] = dead.get(reason, 0) + number
+    by_state = counts.by_label("files", "state")
+    return Result(
+        files=sum(by_state.values()),
+        records=counts.total("records_in", stage="split"),
+        stored=counts.total("records_out", stage="store"),
+        already_there=counts.total("records_already_there"),
+        dead_letters=sum(dead.values()),
+        dead_letters_by_reason=dead,
+        deferred=by_state.get("deferred", 0),
+        expired=counts.total("records_expired"),
+        pending_retries=installation.pending_retries(),
+        restarts=sum(each.restarts for each in services),
+        seconds=seconds,
+        search=installation.search_line(),
+    )
