@@ -1,0 +1,193 @@
+"""Replace secrets in the text of a record, and nothing else (PURE).
+
+Found are values under key names that say they are secret, at any depth and also in JSON that is
+escaped inside a string; PEM blocks; and STS session tokens wherever they stand. Only a value's
+bytes are replaced. Markers that AWS put there itself stay, and so do true, false and null.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+MARK = "***masked by opstrail***"
+# Compared without case, `_`, `-` and `.`. A key that ends with "password" counts as well.
+SECRET_KEYS = (
+    "password", "secret", "access_token", "auth_token", "authorization", "client_secret",
+    "custom_json", "id_token", "passphrase", "passwd", "private_key", "pwd", "refresh_token",
+    "secret_access_key", "secret_binary", "secret_key", "secret_string", "security_token",
+    "session_token", "ssh_key", "ssh_private_key", "token_code", "web_identity_token",
+    "x_amz_security_token",
+)  # fmt: skip
+_LONGEST_KEY = 80
+_AWS_MARKERS = re.compile(
+    rb'"(?:\**|\*+ ?redacted ?\*+|redacted|hidden_due_to_security_reasons|hidden|'
+    rb'<?sensitivedataremoved>?|\*+masked by opstrail\*+)"',
+    re.IGNORECASE,
+)
+_PEM = re.compile(
+    rb"-----BEGIN (?:[A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*KEY-----|(?=\")|\Z)",
+    re.DOTALL,
+)
+_STS_TOKEN = re.compile(rb"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz|FQoGZXIvYXdz|AQoDYXdz|AQoEXAMPLE)[\w+/=%\\.-]{20,}")
+_COMMON_STEMS = (b"passw", b"secret", b"token")
+_STS_STEMS = (b"IQoJb3", b"YXdz", b"AQoEX")
+_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+_COLON = re.compile(rb"\s*:\s*")
+_LITERAL = re.compile(rb"-?[0-9][0-9.eE+-]*")
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NESTED = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_MARK = MARK.encode()
+
+
+class Masking:
+    """Masks with the built-in list of key names and those that are added."""
+
+    def __init__(self, more_keys: Iterable[str] = ()) -> None:
+        names = [
+            [word.lower().encode() for word in _WORD.findall(key)]
+            for key in (*SECRET_KEYS, *more_keys)
+        ]
+        self._keys = frozenset(b"".join(words) for words in names if words)
+        # A word a text must hold to be looked at more closely: one search in C for each of them.
+        stems = list(_COMMON_STEMS)
+        for words in names:
+            if words and not any(stem in word for stem in stems for word in words):
+                stems.append(max(words, key=len))
+        self._stems = tuple(stems)
+        loose = b"|".join(sorted((_spelled(key) for key in self._keys), reverse=True))
+        # For text that is broken: the quotes around a name or a value may be missing.
+        self._loose = re.compile(
+            rb"(?:[\w.-]*password|\b(?:" + loose + rb'))[\\"\']*\s*[:=]\s*'
+            rb'([\\"\']*[^\s,}\]\\"\'{\[][^,}\]\\"\']*[\\"\']*)',
+            re.IGNORECASE,
+        )
+
+    def mask(self, text: bytes) -> tuple[bytes, list[str]]:
+        """Return the record's text with secrets replaced, and the paths of what was replaced."""
+        masked = self._masked(text)
+        return (text, []) if masked is text else (masked, _paths(masked))
+
+    def mask_fragment(self, text: bytes) -> bytes:
+        """Mask text that need not be JSON. It replaces too much rather than too little."""
+        masked = self._masked(text)
+        spans = [
+            found.span(1)
+            for found in self._loose.finditer(masked)
+            if not found[1].lstrip(b"\\\"'").startswith((b"*", b"true", b"false", b"null"))
+        ]
+        return _replaced(masked, spans)
+
+    def _masked(self, text: bytes) -> bytes:
+        lowered = text.lower()
+        spans = [
+            span
+            for stem in self._stems
+            if stem in lowered
+            for span in self._under_key(text, lowered, stem)
+        ]
+        if b"-----begin" in lowered:
+            spans += [found.span() for found in _PEM.finditer(text)]
+        if any(stem in text for stem in _STS_STEMS):
+            spans += [found.span() for found in _STS_TOKEN.finditer(text)]
+        return _replaced(text, spans)
+
+    def _under_key(self, text: bytes, lowered: bytes, stem: bytes) -> Iterator[tuple[int, int]]:
+        at = -1
+        while (at := lowered.find(stem, at + 1)) >= 0:
+            begin = lowered.rfind(b'"', max(0, at - _LONGEST_KEY), at)
+            end = lowered.find(b'"', at, at + _LONGEST_KEY)
+            if begin < 0 or end < 0:
+                continue
+            key = lowered[begin + 1 : end]
+            escape = len(key) - len(key := key.rstrip(b"\\"))
+            key = key.translate(None, b"_-.")
+            if key in self._keys or key.endswith(b"password"):
+                colon = _COLON.match(text, end + 1)
+                if colon is not None:
+                    span = _value(text, colon.end(), escape)
+                    if span is not None:
+                        yield span
+
+
+def _spelled(key: bytes) -> bytes:
+    """Return a pattern for a name however it is written: secret_key, secretKey, secret-key."""
+    return b"[_.-]?".join(re.escape(key[i : i + 1]) for i in range(len(key)))
+
+
+def _value(text: bytes, at: int, escape: int) -> tuple[int, int] | None:
+    """Return where the value that begins there stands; None where nothing is to be masked.
+
+    `escape` is the number of backslashes before each quote: JSON inside a string.
+    """
+    if escape:
+        quote = b"\\" * escape + b'"'
+        if not text.startswith(quote, at):
+            literal = _LITERAL.match(text, at)
+            return None if literal is None else literal.span()
+        end = re.compile(rb"(?<!\\)" + re.escape(quote)).search(text, at + len(quote))
+        # Without its quotes: they must stay escaped.
+        return at + len(quote), len(text) if end is None else end.start()
+    opening = text[at : at + 1]
+    if opening == b'"':
+        found = _STRING.match(text, at)
+        if found is None or found[0] == b'""' or _AWS_MARKERS.fullmatch(found[0]):
+            return None
+        return found.span()
+    if opening in (b"{", b"["):
+        depth = 0
+        for found in _NESTED.finditer(text, at):
+            depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(found[0], 0)
+            if depth == 0:
+                return None if found.end() == at + 2 else (at, found.end())
+        return at, len(text)
+    literal = _LITERAL.match(text, at)
+    return None if literal is None else literal.span()
+
+
+def _replaced(text: bytes, spans: list[tuple[int, int]]) -> bytes:
+    """Put the mark in place of each span; of spans that overlap the first and longest one."""
+    if not spans:
+        return text
+    pieces: list[bytes] = []
+    done = 0
+    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if start < done:
+            continue
+        # The mark is a string of its own, unless it stands within one.
+        whole_value = text[start : start + 1] in (b'"', b"{", b"[") or _is_literal(text, start)
+        pieces += (text[done:start], b'"' + _MARK + b'"' if whole_value else _MARK)
+        done = end
+    pieces.append(text[done:])
+    return b"".join(pieces)
+
+
+def _is_literal(text: bytes, at: int) -> bool:
+    """Whether a number that is a value of its own begins there: not one inside a string."""
+    before = text[max(0, at - 16) : at].rstrip()
+    return before.endswith(b'":') and _LITERAL.match(text, at) is not None
+
+
+def _paths(masked: bytes) -> list[str]:
+    """Return the paths of all values that hold the mark."""
+    try:
+        record = msgspec.json.decode(masked)
+    except (msgspec.DecodeError, RecursionError):
+        try:
+            record = json.loads(masked.decode("utf-8", "replace"), parse_int=str)
+        except (ValueError, RecursionError):
+            return []
+    return list(_marked(record, ""))
+
+
+def _marked(value: object, path: str) -> Iterator[str]:
+    if isinstance(value, str):
+        if MARK in value:
+            yield path
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            yield from _marked(member, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for place, member in enumerate(value):
+            yield from _marked(member, f"{path}[{place}]")
