@@ -196,6 +196,8 @@ class TrailFile(Message, frozen=True, kw_only=True):
     delivered_at: int | None = None
     noticed_at: int
     updated_at: int
+    tries: int = 0
+    first_failed_at: int | None = None
 
 
 class StackFact(Message, frozen=True, kw_only=True):
