@@ -22,6 +22,10 @@ PYTHON = VENV / "bin" / "python"
 LOCK = TOP / "requirements.lock"
 STAMP = VENV / "made-from"
 PROJECTS = (TOP / "schemas", TOP)
+PIP_INSTALL = (
+    *(PYTHON, "-m", "pip", "install"),
+    *("--quiet", "--no-deps", "--require-hashes", "--requirement"),
+)
 
 # pip's setting -> the variable by which uv takes it. A user's pip configuration may be all that
 # reaches a registry from their network, and uv reads none of it.
@@ -85,7 +89,7 @@ def install_uv() -> None:
     with tempfile.TemporaryDirectory() as folder:
         only_uv = Path(folder, "uv.lock")
         only_uv.write_text(lines)
-        run(PYTHON, *"-m pip install --quiet --no-deps --require-hashes -r".split(), only_uv)
+        run(*PIP_INSTALL, only_uv)
 
 
 def install_locked() -> None:
@@ -94,22 +98,16 @@ def install_locked() -> None:
         [PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     ).stdout
     environment = uv_environment(pip_config) | os.environ
-    environment["UV_LINK_MODE"] = environment.get("UV_LINK_MODE", "hardlink")
-    editable = [part for project in PROJECTS for part in ("--editable", str(project))]
-    options = ("--no-deps", "--no-build-isolation")
     uv_pip = (VENV / "bin" / "uv", "pip")
+    into_venv = ("--quiet", "--python", PYTHON)
     try:
-        run(
-            *(*uv_pip, "sync", "--quiet", "--require-hashes", "--python", PYTHON, LOCK),
-            environment=environment,
-        )
+        run(*uv_pip, "sync", *into_venv, "--require-hashes", LOCK, environment=environment)
     except subprocess.CalledProcessError:
         print("uv could not install; trying pip", file=sys.stderr)
-        run(PYTHON, *"-m pip install --quiet --no-deps --require-hashes -r".split(), LOCK)
-    run(
-        *(*uv_pip, "install", "--quiet", "--offline", "--python", PYTHON, *options, *editable),
-        environment=environment,
-    )
+        run(*PIP_INSTALL, LOCK)
+    editable = [part for project in PROJECTS for part in ("--editable", project)]
+    options = ("--offline", "--no-deps", "--no-build-isolation")
+    run(*uv_pip, "install", *into_venv, *options, *editable, environment=environment)
 
 
 def main() -> None:
