@@ -17,6 +17,7 @@ from opstrail_runtime.settings import KafkaSettings
 from opstrail_runtime.source import Source
 from opstrail_runtime.wiring import new_admin, new_log, new_source, new_writer
 from tests.support.kafka_contract import IN, PATIENCE_S, KafkaContract
+from tests.support.servers import Servers
 
 pytestmark = pytest.mark.servers
 
@@ -62,7 +63,7 @@ class RealBroker:
 
 class TestKafka(KafkaContract):
     @pytest.fixture
-    def broker(self, kafka_address: str) -> Iterator[RealBroker]:
-        broker = RealBroker(kafka_address)
+    def broker(self, servers: Servers) -> Iterator[RealBroker]:
+        broker = RealBroker(servers.addresses.kafka)
         yield broker
         broker.close()

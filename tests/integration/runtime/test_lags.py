@@ -16,13 +16,14 @@ from opstrail_runtime.wiring import (
     topic_names,
 )
 from tests.support.kafka_contract import IN, joined, outputs, until
+from tests.support.servers import Servers
 
 pytestmark = pytest.mark.servers
 
 
-def test_a_group_that_committed_its_ends_has_no_lag(kafka_address: str) -> None:
+def test_a_group_that_committed_its_ends_has_no_lag(servers: Servers) -> None:
     settings = KafkaSettings(
-        bootstrap_servers=kafka_address,
+        bootstrap_servers=servers.addresses.kafka,
         topic_prefix=f"test-{uuid.uuid4().hex[:8]}",
         events_partitions=2,
     )
