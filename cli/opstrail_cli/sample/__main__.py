@@ -11,9 +11,7 @@ from opstrail_cli.sample.folder import write
 
 def main() -> int:
     """Write the archive."""
-    parser = argparse.ArgumentParser(
-        prog="python -m opstrail_cli.sample", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m opstrail_cli.sample", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     contents = archive()
     trails, facts = write(contents, parser.parse_args().folder)

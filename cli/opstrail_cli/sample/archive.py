@@ -1,4 +1,4 @@
-"""The archive: events laid into the files that two trails delivered, and what else lies there (PURE).
+"""The archive: events laid into files of two trails, and what else lies there (PURE).
 
 Trail one belongs to each account alone: `AWSLogs/ACCOUNT/…`, production and staging only. Trail two
 is the organization's, under a prefix: `org/AWSLogs/o-…/ACCOUNT/…`, all three accounts. So most
@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from opstrail_cli.sample.callers import (
     AUDIT,
@@ -63,9 +63,7 @@ def archive() -> Archive:
     events = [*stack_lives(), *other_events()]
     own_trail = [each for each in events if each.place.account != AUDIT]
     files = [
-        *_trail_files(
-            own_trail, "", "trail one", late_by=timedelta(minutes=5), period=_quarter
-        ),
+        *_trail_files(own_trail, "", "trail one", late_by=timedelta(minutes=5), period=_quarter),
         *_trail_files(
             events,
             f"org/AWSLogs/{ORGANIZATION}/",
@@ -138,7 +136,7 @@ def _path(
 
 def _oddities() -> list[File]:
     place = Place(PRODUCTION, "eu-west-1")
-    day = datetime(2024, 1, 15, 8, 0)
+    day = datetime(2024, 1, 15, 8, 0, tzinfo=UTC)
     pretty = tuple(
         event(
             "ec2:DescribeImages",
@@ -270,7 +268,7 @@ def packed(text: str) -> bytes:
 
 
 def _time(each: Event) -> datetime:
-    return datetime.strptime(each.time, "%Y-%m-%dT%H:%M:%SZ")
+    return datetime.strptime(each.time, "%Y-%m-%dT%H:%M:%S%z")
 
 
 def _digest(*words: str) -> str:

@@ -44,11 +44,7 @@ def root(account: str) -> Caller:
 
 def root_by_password(account: str) -> Caller:
     """The account's root at the sign-in page."""
-    identity = {
-        name: value
-        for name, value in root(account).identity.items()
-        if value != USER_KEY
-    }
+    identity = {name: value for name, value in root(account).identity.items() if value != USER_KEY}
     return Caller("root", "password", identity, agent="Mozilla/5.0")
 
 
@@ -101,9 +97,7 @@ def user_with_mfa(account: str, name: str) -> Caller:
 
 def user_by_password(account: str, name: str) -> Caller:
     """An IAM user at the sign-in page."""
-    identity = {
-        k: v for k, v in user(account, name).identity.items() if k != "accessKeyId"
-    }
+    identity = {k: v for k, v in user(account, name).identity.items() if k != "accessKeyId"}
     return Caller("iamUser", "password", identity, agent="Mozilla/5.0")
 
 

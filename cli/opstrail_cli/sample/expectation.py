@@ -16,6 +16,7 @@ class Expectation:
 
     `identities` are document ids; `dead_letters` pairs of object key and reason; `records` counts
     repeats and the fragments that became dead letters, not the records of deferred files.
+    `naming_stack` counts the events that hold a stack's id: the least that must be found for it.
     """
 
     files: int
@@ -46,22 +47,16 @@ def expected(archive: Archive) -> Expectation:
         records=copies + fragments,
         identities=frozenset(events),
         repeats=copies - len(events),
-        dead_letters=frozenset(
-            (file.key, why) for file in archive.files for why in file.dead
-        ),
+        dead_letters=frozenset((file.key, why) for file in archive.files for why in file.dead),
         deferred={file.key: file.deferred for file in archive.files if file.deferred},
         empty=frozenset(
-            file.key
-            for file in archive.files
-            if not (file.events or file.dead or file.deferred)
+            file.key for file in archive.files if not (file.events or file.dead or file.deferred)
         ),
         by_caller_kind=Counter(each.caller.kind for each in events.values()),
         by_credential_kind=Counter(each.caller.credentials for each in events.values()),
         by_account_name=Counter(ACCOUNT_NAMES.get(account, "") for account in accounts),
         naming_stack={
-            stack.name: sum(
-                stack.id in text_of(each.record) for each in events.values()
-            )
+            stack.id: sum(stack.id in text_of(each.record) for each in events.values())
             for stack in (SHOP_PROD, SHOP_STAGING)
         },
     )
@@ -69,10 +64,7 @@ def expected(archive: Archive) -> Expectation:
 
 def _identities(file: File) -> list[str]:
     """Return the document id of each record of a file, in its order."""
-    return [
-        f"{file.account or _account(each.record)}/{_event_id(each)}"
-        for each in file.events
-    ]
+    return [f"{file.account or _account(each.record)}/{_event_id(each)}" for each in file.events]
 
 
 def _account(record: Json) -> str:
@@ -90,6 +82,4 @@ def _event_id(each: Event) -> str:
     """Return the eventID, or the hash of the record's text where it has none (eventVersion 1.0)."""
     given = each.record.get("eventID")
     # `:0`: no file of the archive holds two such records with the same text.
-    return (
-        given or f"sha256:{hashlib.sha256(text_of(each.record).encode()).hexdigest()}:0"
-    )
+    return given or f"sha256:{hashlib.sha256(text_of(each.record).encode()).hexdigest()}:0"

@@ -28,9 +28,7 @@ _DESCRIBE_INSTANCES = {
     "eventTime": "2014-05-28T16:05:31Z",
     "eventVersion": "1.01",
 }
-_HEAD_TEXT = ", ".join(
-    f'"{name}": "{value}"' for name, value in _DESCRIBE_INSTANCES.items()
-)
+_HEAD_TEXT = ", ".join(f'"{name}": "{value}"' for name, value in _DESCRIBE_INSTANCES.items())
 
 MANUAL_ENTRY = f"""
       {{

@@ -56,9 +56,7 @@ def _sign_ins() -> Iterator[Event]:
         yield _sign_in(f"{day}T07:55", anna, "Success")
     yield _sign_in("2021-07-04T23:58", callers.root_by_password(PRODUCTION), "Success")
     hidden = callers.user_by_password(PRODUCTION, "HIDDEN_DUE_TO_SECURITY_REASONS")
-    identity = {
-        k: v for k, v in hidden.identity.items() if k not in {"arn", "principalId"}
-    }
+    identity = {k: v for k, v in hidden.identity.items() if k not in {"arn", "principalId"}}
     yield _sign_in(
         "2023-06-01T23:41",
         replace(hidden, identity=identity, ip="198.51.100.99"),
@@ -69,9 +67,7 @@ def _sign_ins() -> Iterator[Event]:
 
 def _credentials() -> Iterator[Event]:
     """Each way to come by credentials, and a call with each of them."""
-    yield event(
-        "iam:ListUsers", "2021-07-05T00:02", PRODUCTION_US, callers.root(PRODUCTION)
-    )
+    yield event("iam:ListUsers", "2021-07-05T00:02", PRODUCTION_US, callers.root(PRODUCTION))
     yield event(
         "iam:DeleteLoginProfile",
         "2024-04-02T08:01",
@@ -101,9 +97,7 @@ def _credentials() -> Iterator[Event]:
         response={"credentials": {"accessKeyId": "ASIASUPPORTSESSION00"}},
     )
     support = callers.role(PRODUCTION, "support", "anna@corp.example.com")
-    support = replace(
-        support, identity=support.identity | {"accessKeyId": "ASIASUPPORTSESSION00"}
-    )
+    support = replace(support, identity=support.identity | {"accessKeyId": "ASIASUPPORTSESSION00"})
     for minute in range(4):
         yield event(
             "ec2:DescribeVolumes",
@@ -231,11 +225,9 @@ def _routine() -> Iterator[Event]:
     }
     calls = ("ec2:DescribeInstances", "rds:DescribeDBInstances", "s3:ListBuckets")
     for year in (2021, 2022, 2023):
-        for month in (4, 8, 12):
+        for month, outcome in ((4, {}), (8, refused), (12, {})):
             for hour, call in enumerate(calls):
-                yield event(
-                    call, f"{year}-{month:02}-03T0{hour}:00", PRODUCTION_EU, program
-                )
+                yield event(call, f"{year}-{month:02}-03T0{hour}:00", PRODUCTION_EU, program)
             yield event(
                 "kms:Decrypt",
                 f"{year}-{month:02}-03T04:00",
@@ -243,7 +235,7 @@ def _routine() -> Iterator[Event]:
                 program,
                 {"encryptionContext": {"service": "shop"}},
                 readOnly=True,
-                **(refused if month == 8 else {}),
+                **outcome,
             )
             yield event(
                 "ec2:DescribeInstances",
@@ -268,11 +260,7 @@ def _audit() -> Iterator[Event]:
                 f"{year}-{month:02}-20T10:05",
                 AUDIT_AP,
                 auditor,
-                {
-                    "lookupAttributes": [
-                        {"attributeKey": "Username", "attributeValue": "anna"}
-                    ]
-                },
+                {"lookupAttributes": [{"attributeKey": "Username", "attributeValue": "anna"}]},
             )
             yield event(
                 "config:DescribeConfigRules",
@@ -286,9 +274,7 @@ def _audit() -> Iterator[Event]:
         AUDIT_AP,
         auditor,
         {"userName": "carla"},
-        response={
-            "accessKey": {"accessKeyId": "AKIAI44QH8DHBEXAMPLE", "status": "Active"}
-        },
+        response={"accessKey": {"accessKeyId": "AKIAI44QH8DHBEXAMPLE", "status": "Active"}},
     )
     # In the audit account's file, and yet it says that production received it.
     yield event(

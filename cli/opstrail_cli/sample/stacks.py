@@ -89,9 +89,7 @@ def stack_lives() -> list[Event]:
     return [*_shop_prod(), *_shop_staging()]
 
 
-def _built(
-    stack: Stack, caller: Caller, day: str, layers: tuple[str, ...]
-) -> Iterator[Event]:
+def _built(stack: Stack, caller: Caller, day: str, layers: tuple[str, ...]) -> Iterator[Event]:
     """A stack is created, with a layer and an instance of each name, and an app."""
     place = stack.endpoint
     yield event(
@@ -150,15 +148,9 @@ def _built(
             stack_service_role(place.account),
             {
                 "instanceType": "t3.medium",
-                "tagSpecificationSet": {
-                    "items": [{"key": "opsworks:stack", "value": stack.name}]
-                },
+                "tagSpecificationSet": {"items": [{"key": "opsworks:stack", "value": stack.name}]},
             },
-            response={
-                "instancesSet": {
-                    "items": [{"instanceId": f"i-0{minute}5e8f1a2b3c4d5e6"}]
-                }
-            },
+            response={"instancesSet": {"items": [{"instanceId": f"i-0{minute}5e8f1a2b3c4d5e6"}]}},
         )
     yield event(
         "opsworks:CreateApp",
@@ -179,9 +171,7 @@ def _built(
     )
 
 
-def _deployed(
-    stack: Stack, caller: Caller, at: str, layers: tuple[str, ...]
-) -> Iterator[Event]:
+def _deployed(stack: Stack, caller: Caller, at: str, layers: tuple[str, ...]) -> Iterator[Event]:
     """The app is deployed, and somebody looks how it went."""
     day, hour = at.split("T")
     deployment = made_id("deployment", stack.name, at)
@@ -219,9 +209,7 @@ def _shop_prod() -> Iterator[Event]:
         (2023, (1, 5, 9, 11)),
     ):
         for month in months:
-            yield from _deployed(
-                stack, deploys, f"{year}-{month:02}-17T14", ("web", "worker")
-            )
+            yield from _deployed(stack, deploys, f"{year}-{month:02}-17T14", ("web", "worker"))
     for day in (
         "2021-03-20",
         "2021-08-02",
@@ -359,9 +347,7 @@ def _shop_staging() -> Iterator[Event]:
         developer,
         {"instanceId": stack.instance("all"), "deleteVolumes": True},
     )
-    yield event(
-        "opsworks:DeleteApp", f"{end}T15:21", place, developer, {"appId": stack.app()}
-    )
+    yield event("opsworks:DeleteApp", f"{end}T15:21", place, developer, {"appId": stack.app()})
     yield event(
         "opsworks:DeleteLayer",
         f"{end}T15:22",
@@ -369,9 +355,7 @@ def _shop_staging() -> Iterator[Event]:
         developer,
         {"layerId": stack.layer("all")},
     )
-    yield event(
-        "opsworks:DeleteStack", f"{end}T15:23", place, developer, {"stackId": stack.id}
-    )
+    yield event("opsworks:DeleteStack", f"{end}T15:23", place, developer, {"stackId": stack.id})
     yield event(
         "ec2:TerminateInstances",
         f"{end}T15:05",
