@@ -50,9 +50,7 @@ class Counts:
 def scraped(port: int, *, timeout_s: float = 5.0) -> str | None:
     """Return the metrics page at a port of this machine; None while nobody answers."""
     try:
-        with urllib.request.urlopen(  # noqa: S310 - a fixed address of this machine
-            f"http://127.0.0.1:{port}/metrics", timeout=timeout_s
-        ) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=timeout_s) as page:
             text: str = page.read().decode()
     except OSError:
         return None

@@ -8,7 +8,7 @@ from opstrail_runtime.kafka_topics import KafkaTopics
 from opstrail_runtime.settings import OpenSearchSettings, ServiceSettings
 from opstrail_runtime.wiring import group_id, new_admin, new_registry, topic_names
 from opstrail_schemas.topics import TopicName
-from opstrail_store.wiring import new_store_setup, new_opensearch
+from opstrail_store.wiring import new_opensearch, new_store_setup
 
 
 class ServerSettings(ServiceSettings):

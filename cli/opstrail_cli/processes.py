@@ -1,4 +1,4 @@
-"""The services of one `opstrail run` as processes of their own: started, watched, restarted, stopped."""
+"""The services of one `opstrail run` as processes: started, watched, restarted, stopped."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ MOST_RESTARTS = 20
 STOP_S = 30.0
 
 
-class KeepsDying(Exception):  # noqa: N818 - says what is the case
+class KeepsDying(Exception):
     """A service ended too often to start it again; the message shows the end of its log."""
 
 
@@ -44,7 +44,7 @@ class Service:
     def start(self) -> None:
         """Start the process."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own command
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "opstrail_cli.main", *self.command],
                 env={
                     **os.environ,
@@ -68,7 +68,7 @@ class Service:
         return self._process.poll() if self._process else None
 
     def watch(self) -> None:
-        """Start the process again where it has died; a little later each time. Raises KeepsDying."""
+        """Start the process again where it died; a little later each time. Raises KeepsDying."""
         if self._process is None or self._process.poll() is None:
             if self._process is None and self.monotonic() >= self._start_at:
                 self.start()
@@ -76,8 +76,8 @@ class Service:
         self.restarts += 1
         if self.restarts > MOST_RESTARTS:
             raise KeepsDying(
-                f"{self.name} ended {self.restarts} times, last with code {self.exit_code}. The end "
-                f"of {self.log}:\n{self.log_tail()}"
+                f"{self.name} ended {self.restarts} times, last with code {self.exit_code}. "
+                f"The end of {self.log}:\n{self.log_tail()}"
             )
         self._process = None
         self._start_at = self.monotonic() + min(5.0, 0.2 * 2 ** min(self.restarts - 1, 6))

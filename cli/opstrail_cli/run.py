@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -68,8 +68,8 @@ def servers_environment(say: Callable[[str], None]) -> dict[str, str]:
     if named:
         missing = ", ".join(name for name in _SERVERS if name not in named)
         raise NotConfigured(
-            f"{', '.join(named)} set, but not {missing}. Name them all, or none: then local servers "
-            "are started"
+            f"{', '.join(named)} set, but not {missing}. Name them all, or none: "
+            "then local servers are started"
         )
     from opstrail_local.instance import up  # noqa: PLC0415 - an optional extra
     from opstrail_local.places import default_cache, default_state  # noqa: PLC0415
@@ -161,7 +161,7 @@ class Result:
 @click.option("--until-idle", is_flag=True, help="End when all that SOURCE holds is stored.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
 def run(source: str, *, until_idle: bool, as_json: bool) -> None:
-    """Take the CloudTrail files of SOURCE all the way into the store.
+    r"""Take the CloudTrail files of SOURCE all the way into the store.
 
     SOURCE is a folder, a file, - (standard input), s3://bucket/prefix, or an SQS queue's URL. Every
     service runs as a process of its own. Where no servers are configured, local ones are started.
@@ -217,68 +217,86 @@ def _run(source: str, *, until_idle: bool, number: int, out: Console) -> Result:
         service("store", "store"),
     ]
     once = ["--once"] if until_idle else []
-    discover = service("discover", "ingest", "discover", source, *once)
-    counts = Counts()
+    run = Run(services, service("discover", "ingest", "discover", source, *once), installation)
     try:
-        for each in (*services, discover):
-            each.start()
-        _follow(services, discover, installation, counts, out, began)
-        _take_counts([*services, discover], counts)
+        run.follow(lambda text: out.print(text, highlight=False))
     finally:
-        stop([discover])
-        stop(services)
-    if (odd := balance(counts, READS)) and not any(each.restarts for each in services):
+        run.stop()
+    if (odd := balance(run.counts, READS)) and not run.restarts:
         out.print(f"[yellow]The counters do not add up: {odd}. This is a bug.[/yellow]")
-    return _result(counts, installation, [*services, discover], time.monotonic() - began)
+    return _result(run, installation, time.monotonic() - began)
 
 
-def _follow(
-    services: list[Service],
-    discover: Service,
-    installation: Installation,
-    counts: Counts,
-    out: Console,
-    began: float,
-) -> None:
-    """Watch until the source is listed to its end and every service is at the end."""
-    said = began
-    while True:
-        for each in services:
+@dataclass(slots=True)
+class Run:
+    """The processes of one run, and what they have counted."""
+
+    services: list[Service]
+    discover: Service
+    installation: Installation
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def restarts(self) -> int:
+        """How often a process had to be started again."""
+        return sum(each.restarts for each in (*self.services, self.discover))
+
+    def follow(self, say: Callable[[str], None]) -> None:
+        """Start all, and watch until the source is listed and every service is at the end.
+
+        Raises KeepsDying; ClickException where discover refuses the source.
+        """
+        began = said = time.monotonic()
+        for each in (*self.services, self.discover):
+            each.start()
+        while True:
+            listed = self._watch()
+            behind = self._behind()
+            if listed and behind is None and all(each.pid for each in self.services):
+                self._take_counts()
+                return
+            self._take_counts()
+            if time.monotonic() - said > SAY_EVERY_S:
+                said = time.monotonic()
+                stored = self.counts.total("records_out", stage="store")
+                say(f"{said - began:.0f} s: {stored:,} stored; {behind or 'listing'}")
+            time.sleep(POLL_S)
+
+    def stop(self) -> None:
+        """Stop all: first what brings new files, then the services."""
+        stop([self.discover])
+        stop(self.services)
+
+    def _watch(self) -> bool:
+        """Start again what died; return whether the source is listed to its end."""
+        for each in self.services:
             each.watch()
-        if discover.exit_code not in (None, EXIT_DONE, EXIT_LEFTOVERS):
-            if discover.exit_code == EXIT_USAGE:
-                raise click.ClickException(discover.log_tail())
-            discover.watch()
-        listed = discover.exit_code in (EXIT_DONE, EXIT_LEFTOVERS)
-        behind = next(
-            ((name, lag) for name, topics in READS.items() if (lag := installation.lag(name, topics))),
-            None,
-        )
-        if listed and behind is None and all(each.pid for each in services):
-            return
-        _take_counts([*services, discover], counts)
-        if time.monotonic() - said > SAY_EVERY_S:
-            said = time.monotonic()
-            stored = counts.total("records_out", stage="store")
-            where = f"{behind[0]} is {behind[1]:,} behind" if behind else "listing"
-            out.print(f"{time.monotonic() - began:.0f} s: {stored:,} stored; {where}")
-        time.sleep(POLL_S)
+        code = self.discover.exit_code
+        if code == EXIT_USAGE:
+            raise click.ClickException(self.discover.log_tail())
+        if code in {EXIT_DONE, EXIT_LEFTOVERS}:
+            return True
+        self.discover.watch()
+        return False
+
+    def _behind(self) -> str | None:
+        """Return the first service in the stream that is behind, and by how much."""
+        for name, topics in READS.items():
+            lag = self.installation.lag(name, topics)
+            if lag:
+                return f"{name} is {lag:,} behind"
+        return None
+
+    def _take_counts(self) -> None:
+        for each in (*self.services, self.discover):
+            page = scraped(each.port) if each.pid else None
+            if page is not None:
+                self.counts.update(f"{each.name}.{each.restarts}", page)
 
 
-def _take_counts(services: list[Service], counts: Counts) -> None:
-    for each in services:
-        page = scraped(each.port) if each.pid else None
-        if page is not None:
-            counts.update(f"{each.name}.{each.restarts}", page)
-
-
-def _result(
-    counts: Counts, installation: Installation, services: list[Service], seconds: float
-) -> Result:
-    dead = {
-        reason: number
-        for reason, number in counts.by_label("records_dead", "reason").items()
-    }
+def _result(run: Run, installation: Installation, seconds: float) -> Result:
+    counts = run.counts
+    dead = dict(counts.by_label("records_dead", "reason"))
     for reason, number in counts.by_label("files_dead", "reason").items():
         dead[reason] = dead.get(reason, 0) + number
     by_state = counts.by_label("files", "state")
@@ -292,7 +310,7 @@ def _result(
         deferred=by_state.get("deferred", 0),
         expired=counts.total("records_expired"),
         pending_retries=installation.pending_retries(),
-        restarts=sum(each.restarts for each in services),
+        restarts=run.restarts,
         seconds=seconds,
         search=installation.search_line(),
     )

@@ -5,8 +5,8 @@ mark. `running`: somebody works from here on, and did not stop cleanly as long a
 Who finds it after a death takes care: one input, then eight, then sixty-four to a transaction, and
 before each of them commits `trying` with their number. Who finds `trying` with more than one takes
 an eighth of it until that portion is behind; who finds it with one input counts a death, and the
-third one sets that input aside. Progress grows the portion again; a clean stop clears the mark. Five inputs set aside
-without progress between them: it is our bug, and the service stops.
+third one sets that input aside. Progress grows the portion again; a clean stop clears the mark.
+Five inputs set aside without progress between them: it is our bug, and the service stops.
 """
 
 from dataclasses import dataclass, replace

@@ -9,7 +9,7 @@ loop rewinds to what is committed and reads again.
 """
 
 
-class InvalidRecord(Exception):  # noqa: N818 - named after what it says
+class InvalidRecord(Exception):
     """The input is wrong: it becomes a dead letter.
 
     `reason` is a bounded code for metrics and filters, `message` is for people: what is wrong and
@@ -33,8 +33,11 @@ class InvalidRecord(Exception):  # noqa: N818 - named after what it says
         self.end = end
 
 
-class Unavailable(Exception):  # noqa: N818
-    """A dependency is away or refuses for now; `what` names it (kafka, registry, opensearch, s3, sqs)."""
+class Unavailable(Exception):
+    """A dependency is away, or refuses for now.
+
+    `what` names it: kafka, registry, opensearch, s3, sqs.
+    """
 
     def __init__(self, what: str, message: str) -> None:
         super().__init__(f"{what}: {message}")
@@ -42,7 +45,7 @@ class Unavailable(Exception):  # noqa: N818
         self.message = message
 
 
-class LeaseLost(Exception):  # noqa: N818
+class LeaseLost(Exception):
     """What was read may belong to another process now: rewind to the committed offsets."""
 
 
@@ -53,5 +56,5 @@ class OutcomeUnknown(LeaseLost):
     """
 
 
-class Fenced(Exception):  # noqa: N818
+class Fenced(Exception):
     """Another process took this slot: this one must end. The message names the slot."""

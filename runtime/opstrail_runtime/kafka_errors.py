@@ -28,7 +28,7 @@ PERMANENT = frozenset(
 )
 
 
-class KafkaRefuses(Exception):  # noqa: N818
+class KafkaRefuses(Exception):
     """Kafka refuses for good (rights, configuration): waiting would not help."""
 
 

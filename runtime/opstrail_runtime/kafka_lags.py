@@ -32,14 +32,16 @@ class KafkaLags:
         read to, so an idle one is at 0 although transactions leave control records behind.
         """
         try:
-            described = self._admin.describe_topics(TopicCollection([self._names.full(topic) for topic in topics]))
+            described = self._admin.describe_topics(
+                TopicCollection([self._names.full(topic) for topic in topics])
+            )
             partitions = [
                 TopicPartition(full, info.id)
                 for full, future in described.items()
                 for info in future.result(TIMEOUT_S).partitions
             ]
             ends = self._admin.list_offsets(
-                {at: _LATEST for at in partitions}, request_timeout=TIMEOUT_S
+                dict.fromkeys(partitions, _LATEST), request_timeout=TIMEOUT_S
             )
             asked = self._admin.list_consumer_group_offsets(
                 [ConsumerGroupTopicPartitions(group, partitions)], request_timeout=TIMEOUT_S

@@ -19,7 +19,7 @@ from opstrail_schemas.topics import TopicName, topic
 TIMEOUT_S = 30.0
 
 
-class UnequalPartitions(Exception):  # noqa: N818 - says what is the case
+class UnequalPartitions(Exception):
     """Topics that must have the same number of partitions have not: services do not start."""
 
 
@@ -79,7 +79,7 @@ class KafkaTopics:
         return [created.topic for created in new]
 
     def check_partitions(self) -> None:
-        """Raise UnequalPartitions unless files topics agree with each other, and events topics too."""
+        """Raise UnequalPartitions unless files topics agree, and events topics too."""
         there = self.partition_counts()
         for group in ("files", "events"):
             counts = {

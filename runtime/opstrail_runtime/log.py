@@ -8,7 +8,7 @@ from opstrail_schemas.topics import TopicName
 
 
 class Log(Protocol):
-    """Reads partitions, read_committed, and never commits. Raises Unavailable where Kafka is away."""
+    """Reads partitions, read_committed; never commits. Raises Unavailable where Kafka is away."""
 
     def read(
         self, partition: Partition, pulse: Pulse, *, start: int | None = None
@@ -37,4 +37,4 @@ class Log(Protocol):
         """
 
     def partition_count(self, topic: TopicName) -> int:
-        """Return how many partitions a topic has. Raises Unavailable where there is no such topic."""
+        """Return how many partitions a topic has. Raises Unavailable where there is none."""

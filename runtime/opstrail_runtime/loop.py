@@ -44,19 +44,18 @@ from opstrail_runtime.telemetry import (
 )
 from opstrail_runtime.writer import Writer
 
-
 BEAT_S = 1.0
 
 
-class Stopping(Exception):  # noqa: N818 - not an error: a stop was asked for
+class Stopping(Exception):
     """The time to finish work after a stop signal is over."""
 
 
-class OffsetsMissing(Exception):  # noqa: N818
+class OffsetsMissing(Exception):
     """A partition has no committed offset and its log does not start at 0: say where to begin."""
 
 
-class OurBug(Exception):  # noqa: N818
+class OurBug(Exception):
     """Inputs kill the process one after the other: it is not the inputs."""
 
 
@@ -72,7 +71,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Loop:
-    """Drives one stage. `monotonic` returns seconds; `stopping` says whether a stop was asked for."""
+    """Drives one stage. `monotonic` gives seconds; `stopping` says whether a stop was asked for."""
 
     name: str
     stage: Stage
@@ -132,7 +131,7 @@ class Loop:
         self._check_drain()
 
     def wait(self, seconds: float, *, why: str) -> None:
-        """Wait, polling on. Raises LeaseLost when a rebalance comes, Stopping when asked to stop."""
+        """Wait, polling on. Raises LeaseLost on a rebalance, Stopping when asked to stop."""
         emit(Waiting(self.name, why, seconds))
         until = self.monotonic() + seconds
         lease = self.source.lease()
@@ -223,8 +222,8 @@ class Loop:
         for partition, start in self.source.log_starts(without).items() if without else ():
             if start != 0 and not self.limits.from_earliest:
                 raise OffsetsMissing(
-                    f"{self.name}: no committed offset for {partition.topic} {partition.number}, and "
-                    f"its offsets 0 to {start - 1} are gone. If this is a new group on an old log, "
+                    f"{self.name}: no committed offset for {partition.topic} {partition.number}, "
+                    f"and its offsets 0 to {start - 1} are gone. If this is a new group on an old log, "
                     "start once with --from-earliest; if not, offsets or records were lost"
                 )
             begin[partition] = (start, CLEAN)

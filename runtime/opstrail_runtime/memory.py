@@ -31,7 +31,7 @@ class StillPulse:
 
 @dataclass(slots=True)
 class MemoryKafka:
-    """A broker: partitions of records, groups with committed offsets, epochs of transactional ids."""
+    """A broker: partitions of records, offsets of groups, epochs of transactional ids."""
 
     partitions: Mapping[TopicName, int]
     logs: dict[Partition, list[Record]] = field(default_factory=dict)

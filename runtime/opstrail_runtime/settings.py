@@ -1,4 +1,4 @@
-"""Settings that all services share: `OPSTRAIL_<SECTION>__<FIELD>`, printed at start, secrets hidden."""
+"""Settings that all services share, `OPSTRAIL_<SECTION>__<FIELD>`; secrets are never shown."""
 
 import re
 import socket
@@ -109,7 +109,7 @@ class LoopSettings(Section):
     most_records: int = Field(2_000, ge=1, le=100_000, description="Records taken at once.")
     drain_s: float = Field(20, ge=0, le=600, description="Time to finish after a stop signal.")
     from_earliest: bool = Field(
-        False, description="A new group on an old log may begin at its oldest record."
+        default=False, description="A new group on an old log may begin at its oldest record."
     )
 
 

@@ -1,4 +1,4 @@
-"""Builds the clients of Kafka and the registry. With each service's wiring.py, the only place that does."""
+"""Builds the clients of Kafka and the registry; services build theirs in their own wiring.py."""
 
 import logging
 import os

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 import pytest
@@ -86,7 +86,7 @@ class KafkaContract:
         return f"test.{uuid.uuid4().hex[:8]}.0"
 
     @pytest.fixture
-    def filled(self, broker: Broker, slot: str) -> Iterator[list[str]]:
+    def filled(self, broker: Broker, slot: str) -> list[str]:
         """Twenty committed messages in the input topic."""
         texts = [f"message-{number:02}" for number in range(20)]
         source = joined(broker.source("feeder", f"{slot}.feeder"))
@@ -94,7 +94,7 @@ class KafkaContract:
         writer.commit(outputs(*texts), {}, source.lease())
         writer.close()
         source.close()
-        yield texts
+        return texts
 
     def test_records_come_once_each_with_key_value_and_rising_offsets(
         self, broker: Broker, slot: str, filled: list[str]

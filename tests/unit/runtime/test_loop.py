@@ -187,7 +187,7 @@ def test_a_partition_without_committed_offset_begins_at_0_only() -> None:
     loop = a_loop(kafka, Copying())
     loop.source.log_starts = lambda partitions: dict.fromkeys(partitions, 7)  # type: ignore[method-assign]
 
-    with pytest.raises(OffsetsMissing, match="offsets 0 to 6 are gone.*--from-earliest"):
+    with pytest.raises(OffsetsMissing, match=r"offsets 0 to 6 are gone.*--from-earliest"):
         loop.step()
 
 
