@@ -223,8 +223,8 @@ class Loop:
             if start != 0 and not self.limits.from_earliest:
                 raise OffsetsMissing(
                     f"{self.name}: no committed offset for {partition.topic} {partition.number}, "
-                    f"and its offsets 0 to {start - 1} are gone. If this is a new group on an old log, "
-                    "start once with --from-earliest; if not, offsets or records were lost"
+                    f"and its offsets 0 to {start - 1} are gone. If this is a new group on an old "
+                    "log, start once with --from-earliest; if not, offsets or records were lost"
                 )
             begin[partition] = (start, CLEAN)
         return begin
