@@ -1,0 +1,228 @@
+"""`opstrail enrich`, and `opstrail catalog`: what is known about stacks and accounts."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from opstrail_enrich.account_inventory import account_facts
+from opstrail_enrich.fact_log import FactLog
+from opstrail_enrich.import_plan import Fact, ImportPlan, plan_import
+from opstrail_enrich.inventory_shape import Saved
+from opstrail_enrich.serve import serve
+from opstrail_enrich.settings import Settings
+from opstrail_enrich.stack_catalog import StackState
+from opstrail_enrich.stack_inventory import stack_facts
+from opstrail_enrich.wiring import Patient, fact_log, fact_writer
+from opstrail_runtime.errors import Fenced, InvalidRecord, LeaseLost, Unavailable
+from opstrail_runtime.kafka_errors import KafkaRefuses
+from opstrail_runtime.stage import Output
+from opstrail_schemas.codec import Codec
+from opstrail_schemas.registry import NotRegistered
+from opstrail_schemas.topics import TopicName
+
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What the commands work with: the facts as of now, and what writes new ones."""
+
+    facts: FactLog
+    write: Callable[[Sequence[Output]], None]
+
+
+@contextmanager
+def opened() -> Iterator[Catalog]:
+    """Read all facts; say in one line what stands in the way."""
+    try:
+        settings = Settings()
+        catalog = Catalog(fact_log(settings), fact_writer(settings))
+        catalog.facts.restore(Patient())
+        yield catalog
+    except InvalidRecord as error:
+        raise click.ClickException(error.message) from error
+    except (Unavailable, Fenced, KafkaRefuses, LeaseLost, NotRegistered, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    except ValidationError as error:
+        raise click.ClickException(f"settings: {error}") from error
+
+
+@click.command()
+def enrich() -> None:
+    """Say of each raw event who called, in which account, on which stack."""
+    sys.exit(serve(Settings()))
+
+
+@click.group()
+def catalog() -> None:
+    """What is known about OpsWorks stacks and about accounts."""
+
+
+@catalog.group()
+def stacks() -> None:
+    """OpsWorks stacks."""
+
+
+@catalog.group()
+def accounts() -> None:
+    """AWS accounts."""
+
+
+_execute = click.option("--execute", is_flag=True, help="Do it; else the plan is shown.")
+_valid_from = click.option(
+    "--valid-from",
+    type=click.DateTime(),
+    help="Since when it is so (UTC); else it counts as always so.",
+)
+_files = click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+
+
+@stacks.command("import")
+@_files
+@click.option("--account", help="Account of what does not say its own.")
+@_valid_from
+@_execute
+def import_stacks(
+    files: tuple[Path, ...], account: str | None, valid_from: datetime | None, *, execute: bool
+) -> None:
+    """Import saved answers of describe-stacks, -layers, -instances and -apps."""
+    with opened() as found:
+        known = found.facts.catalogs.stacks
+        facts = stack_facts(
+            _saved(files),
+            account_id=account,
+            accounts_of_stacks={s.stack_id: s.account_id for s in known.stacks()},
+            valid_from=_ms(valid_from),
+        )
+        plan = plan_import(facts, known.__contains__, known.contradictions)
+        _carry_out(plan, TopicName.STACK_FACTS, found.facts.stack_facts, found, execute=execute)
+
+
+@accounts.command("import")
+@_files
+@_valid_from
+@_execute
+def import_accounts(files: tuple[Path, ...], valid_from: datetime | None, *, execute: bool) -> None:
+    """Import names of accounts: CSV, YAML, JSON, or `organizations list-accounts`."""
+    with opened() as found:
+        known = found.facts.catalogs.accounts
+        facts = account_facts(_saved(files), valid_from=_ms(valid_from))
+        plan = plan_import(facts, known.__contains__, known.contradictions)
+        _carry_out(plan, TopicName.ACCOUNTS, found.facts.accounts, found, execute=execute)
+
+
+@stacks.command("list")
+def list_stacks() -> None:
+    """List the stacks that are known."""
+    with opened() as found:
+        show([_stack_row(stack) for stack in found.facts.catalogs.stacks.stacks()])
+
+
+@stacks.command("show")
+@click.argument("name_or_id")
+def show_stack(name_or_id: str) -> None:
+    """Show what is known of a stack."""
+    with opened() as found:
+        rows = [
+            _stack_row(stack) | dict(sorted(stack.attributes.items()))
+            for stack in found.facts.catalogs.stacks.stacks()
+            if name_or_id in (stack.stack_id, stack.attributes.get("name"))
+        ]
+    if not rows:
+        raise click.ClickException(f"no stack of that name or id is known: {name_or_id}")
+    show(rows)
+
+
+@accounts.command("list")
+def list_accounts() -> None:
+    """List the accounts that are known."""
+    with opened() as found:
+        show(
+            [
+                {
+                    "accountId": account_id,
+                    "name": info.name,
+                    "ouPath": info.ou_path,
+                    "state": info.state,
+                }
+                for account_id, info in found.facts.catalogs.accounts.accounts()
+            ]
+        )
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print rows: a table on a terminal, JSON when piped."""
+    if not sys.stdout.isatty():
+        click.echo(json.dumps(rows, indent=2))
+        return
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*names, box=None)
+    for row in rows:
+        table.add_row(*("" if row.get(name) is None else str(row[name]) for name in names))
+    Console().print(table)
+
+
+def _stack_row(stack: StackState) -> dict[str, object]:
+    return {
+        "accountId": stack.account_id,
+        "stackId": stack.stack_id,
+        "name": stack.attributes.get("name"),
+        "region": stack.attributes.get("region"),
+        "status": stack.status,
+    }
+
+
+def _carry_out(
+    plan: ImportPlan[Fact],
+    topic: TopicName,
+    codec: Codec[Fact],
+    found: Catalog,
+    *,
+    execute: bool,
+) -> None:
+    """Show a plan, or do it."""
+    for text in plan.contradictions:
+        click.echo(text, err=True)
+    if plan.contradictions and execute:
+        raise click.ClickException(
+            "nothing was written: it contradicts what is known; say with --valid-from since when "
+            "it is so"
+        )
+    if execute:
+        found.write(plan.outputs(topic, codec))
+    show(
+        [
+            {
+                "new": len(plan.new),
+                "alreadyThere": plan.already_there,
+                "contradictions": len(plan.contradictions),
+                "written": len(plan.new) if execute else 0,
+            }
+        ]
+    )
+    if not execute and plan.new:
+        click.echo("this is the plan; --execute does it", err=True)
+
+
+def _saved(files: Sequence[Path]) -> list[Saved]:
+    # Bytes that are no UTF-8 become marks: what follows refuses them, or they are in a name.
+    return [Saved(path.name, path.read_text("utf-8", errors="replace")) for path in files]
+
+
+def _ms(time: datetime | None) -> int | None:
+    return None if time is None else int(time.replace(tzinfo=UTC).timestamp() * 1000)
