@@ -1,0 +1,52 @@
+"""Settings of store: `OPSTRAIL_STORE__…`, besides those that all services share."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from opstrail_runtime.settings import OpenSearchSettings, Section, ServiceSettings
+
+
+class StoreSettings(Section):
+    """How documents are written and laid out."""
+
+    index_prefix: str = Field(
+        "opstrail",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,60}$",
+        description="First part of the name of every index, alias and template.",
+    )
+    bulk_max_bytes: int = Field(
+        8_000_000, ge=100_000, le=90_000_000, description="Largest bulk body sent."
+    )
+    bulk_max_documents: int = Field(1_000, ge=1, le=10_000, description="Most documents in one.")
+    bulk_in_flight: int = Field(2, ge=1, le=16, description="Bulk requests at the same time.")
+    period: Literal["month", "day"] = Field(
+        "month", description="Events of one index; taken up by `store setup` only."
+    )
+    shards: int = Field(
+        1, ge=1, le=100, description="Primary shards of an events index; by `store setup` only."
+    )
+    replicas: str = Field(
+        "0-1",
+        pattern=r"^(false|\d+-(\d+|all))$",
+        description="Range of replicas, as many as there are nodes for; by `store setup` only.",
+    )
+
+
+class Settings(ServiceSettings):
+    """What the service is told."""
+
+    opensearch: OpenSearchSettings
+    store: StoreSettings = StoreSettings()
+
+
+class SetupSettings(BaseSettings):
+    """What `store setup` is told: no Kafka, no registry."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPSTRAIL_", env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
+
+    opensearch: OpenSearchSettings
+    store: StoreSettings = StoreSettings()

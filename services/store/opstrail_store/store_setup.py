@@ -1,0 +1,157 @@
+"""Templates, indices and aliases in OpenSearch: first a plan, then its execution."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from opensearchpy import OpenSearch
+
+from opstrail_store.index_name import IndexNames
+from opstrail_store.mapping import EVENT_FIELDS, MAPPING_VERSION, mapping
+from opstrail_store.opensearch_errors import OpenSearchRefuses, translated
+from opstrail_store.templates import (
+    Layout,
+    differences,
+    layout_of,
+    mapping_version_of,
+    templates,
+)
+
+
+class NotSetUp(OpenSearchRefuses):
+    """The templates are missing or older than this version: `store setup` comes first."""
+
+
+class SetupRefused(Exception):
+    """The wanted layout contradicts events that are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that `store setup` does, or finds done."""
+
+    action: Literal["create", "update", "same"]
+    what: str
+    detail: str
+    act: Callable[[], object]
+
+
+def installed_layout(client: OpenSearch, prefix: str) -> Layout:
+    """Return the layout in force. Raises NotSetUp, Unavailable, OpenSearchRefuses."""
+    name = IndexNames(prefix).events
+    template = _installed(client, name)
+    if template is None:
+        raise NotSetUp(f"index template {name} is missing: run `opstrail store setup --execute`")
+    if mapping_version_of(template) < MAPPING_VERSION:
+        raise NotSetUp(
+            f"index template {name} is of an older version: run `opstrail store setup --execute`"
+        )
+    return layout_of(template)
+
+
+def checked(client: OpenSearch, prefix: str, layout: Layout) -> None:
+    """Raise NotSetUp when another layout is in force than the one this process began with."""
+    if installed_layout(client, prefix) != layout:
+        raise NotSetUp("the layout of the store has changed: start this service anew")
+
+
+def plan(client: OpenSearch, prefix: str, wanted: Layout, *, replicas: str = "0-1") -> list[Step]:
+    """Return the steps from what is there to what is wanted. Changes nothing.
+
+    Raises SetupRefused when period or shards differ from those of stored events.
+    """
+    names = IndexNames(prefix, wanted.period)
+    there = _installed(client, names.events)
+    if there is not None and mapping_version_of(there):
+        in_force = layout_of(there)
+        wanted = Layout(wanted.period, wanted.shards, in_force.horizon_ms)
+        if wanted != in_force and _holds_events(client, names):
+            raise SetupRefused(
+                f"events are stored by {in_force.period} on {in_force.shards} shard(s); "
+                "period and shards cannot change under them"
+            )
+    steps = [
+        _template_step(client, name, template)
+        for name, template in templates(names, wanted, replicas=replicas).items()
+    ]
+    # With an index behind each alias a search finds nothing, rather than no such index.
+    first = [names.of_event(None), names.files_index, names.dead_letters_index]
+    return [
+        *steps,
+        *(_index_step(client, index) for index in first),
+        *_mapping_steps(client, names),
+    ]
+
+
+def execute(steps: Sequence[Step]) -> None:
+    """Do what the plan says, in its order."""
+    for step in steps:
+        if step.action != "same":
+            with translated():
+                step.act()
+
+
+def _installed(client: OpenSearch, name: str) -> dict[str, Any] | None:
+    with translated():
+        if not client.indices.exists_index_template(name=name):
+            return None
+        answer = client.indices.get_index_template(name=name)
+    template: dict[str, Any] = answer["index_templates"][0]["index_template"]
+    return template
+
+
+def _template_step(client: OpenSearch, name: str, wanted: Mapping[str, Any]) -> Step:
+    there = _installed(client, name)
+
+    def put() -> object:
+        return client.indices.put_index_template(name=name, body=wanted)
+
+    what = f"index template {name}"
+    if there is None:
+        return Step("create", what, f"for {', '.join(wanted['index_patterns'])}", put)
+    changed = [path for path in differences(there, wanted) if path != "composed_of"]
+    if not changed:
+        return Step("same", what, "", put)
+    shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")  # noqa: PLR2004
+    return Step("update", what, shown, put)
+
+
+def _index_step(client: OpenSearch, index: str) -> Step:
+    with translated():
+        exists = client.indices.exists(index=index)
+    return Step(
+        "same" if exists else "create",
+        f"index {index}",
+        "",
+        lambda: client.indices.create(index=index),
+    )
+
+
+def _mapping_steps(client: OpenSearch, names: IndexNames) -> list[Step]:
+    """Bring new fields to indices that are there; a closed one is left as it is."""
+    with translated():
+        mapped = client.indices.get_mapping(
+            index=names.events_pattern,
+            params={"expand_wildcards": "open", "allow_no_indices": "true"},
+        )
+    return [
+        Step(
+            "update",
+            f"mapping of index {index}",
+            "new fields",
+            lambda index=index: client.indices.put_mapping(  # type: ignore[misc]
+                index=index, body=mapping(EVENT_FIELDS)
+            ),
+        )
+        for index, answer in sorted(mapped.items())
+        if mapping_version_of(answer["mappings"]) < MAPPING_VERSION
+    ]
+
+
+def _holds_events(client: OpenSearch, names: IndexNames) -> bool:
+    with translated():
+        counted = client.count(
+            index=names.events_pattern,
+            params={"allow_no_indices": "true", "ignore_unavailable": "true"},
+        )
+    return int(counted["count"]) > 0

@@ -1,0 +1,73 @@
+"""Builds what store consists of: the only place of the service that makes clients."""
+
+import os
+import random
+import time
+
+from opensearchpy import OpenSearch
+
+from opstrail_runtime.backoff import Backoff
+from opstrail_runtime.codecs import Codecs as TopicCodecs
+from opstrail_runtime.settings import OpenSearchSettings
+from opstrail_schemas.messages import DeadLetter, EnrichedEvent, TrailFile
+from opstrail_schemas.registry import Registry
+from opstrail_schemas.topics import TopicName
+from opstrail_store.index_name import IndexNames
+from opstrail_store.opensearch_sink import OpenSearchSink
+from opstrail_store.settings import Settings
+from opstrail_store.store_setup import checked, installed_layout
+from opstrail_store.store_stage import Codecs, StoreStage
+
+_POOL_SIZE = 16
+
+
+def new_client(settings: OpenSearchSettings) -> OpenSearch:
+    """Return a client. It never tries again by itself, and checks certificates."""
+    auth = None
+    if settings.username and settings.password:
+        auth = (settings.username, settings.password.get_secret_value())
+    return OpenSearch(
+        hosts=[settings.url],
+        http_auth=auth,
+        verify_certs=True,
+        ca_certs=settings.ca_file,
+        timeout=settings.timeout_s,
+        pool_maxsize=_POOL_SIZE,
+        # The sink tries again for as long as it takes, and must know of each try.
+        max_retries=0,
+        retry_on_timeout=False,
+        # opensearch-py compresses at gzip level 9: 30 us an event (measured).
+        http_compress=False,
+    )
+
+
+def new_sink(settings: Settings, client: OpenSearch) -> OpenSearchSink:
+    """Return the sink."""
+    return OpenSearchSink(
+        client,
+        backoff=Backoff(first_s=0.5, longest_s=30, rng=random.Random(os.getpid())),  # noqa: S311
+        max_body_bytes=settings.store.bulk_max_bytes,
+        max_documents=settings.store.bulk_max_documents,
+        in_flight=settings.store.bulk_in_flight,
+    )
+
+
+def build(settings: Settings, registry: Registry) -> StoreStage:
+    """Return the stage. Raises Unavailable; NotSetUp where `store setup` has to come first."""
+    client = new_client(settings.opensearch)
+    prefix = settings.store.index_prefix
+    layout = installed_layout(client, prefix)
+    of = TopicCodecs(registry).of
+    return StoreStage(
+        sink=new_sink(settings, client),
+        codecs=Codecs(
+            enriched=of(TopicName.EVENTS_ENRICHED, EnrichedEvent),
+            repaired=of(TopicName.EVENTS_REPAIRED, EnrichedEvent),
+            ledger=of(TopicName.FILES_LEDGER, TrailFile),
+            dead_letters=of(TopicName.DEAD_LETTERS, DeadLetter),
+        ),
+        names=IndexNames(prefix, layout.period),
+        horizon_ms=layout.horizon_ms,
+        check_setup=lambda: checked(client, prefix, layout),
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
