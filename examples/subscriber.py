@@ -44,7 +44,7 @@ while True:
         caller = f"{known['caller']['kind']} {known['caller']['name'] or '-'}"
         print(raw["eventTime"], raw["accountId"], caller, raw["eventName"], stack, sep="  ")
         count += 1
-    elif error.code() != KafkaError._PARTITION_EOF:
+    elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
         raise KafkaException(error)
     elif "--until-end" in sys.argv:
         unread.discard(message.partition())

@@ -26,7 +26,7 @@ MESSAGE_TYPES: dict[TopicName, type[messages.Message]] = {
 COMPATIBILITY = "FULL_TRANSITIVE"
 
 
-class NotRegistered(LookupError):  # noqa: N818 - says what is the case
+class NotRegistered(LookupError):
     """The packaged schema of a topic is not in the registry: register it first."""
 
 

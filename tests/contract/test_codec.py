@@ -124,7 +124,7 @@ def test_an_id_that_the_registry_does_not_know_is_refused() -> None:
         '["null", "string"]',
         '{"type": "object", "properties": {}}',
         'syntax = "proto3"; message Account {}',
-        '{"type": "record", "name": "io.opstrail.v1.Account", "fields": [{"name": "a", "type": "b"}]}',
+        '{"type": "record", "name": "Account", "fields": [{"name": "a", "type": "b"}]}',
         "",
         "[" * 100_000,
     ],

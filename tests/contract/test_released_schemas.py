@@ -129,7 +129,7 @@ def test_a_changed_schema_becomes_the_next_version(tmp_path: Path) -> None:
 
     assert record(tmp_path) == []
 
-    assert len(released_versions("EnrichedEvent", tmp_path)) == 2  # noqa: PLR2004
+    assert len(released_versions("EnrichedEvent", tmp_path)) == 2
 
 
 def test_nothing_is_recorded_when_one_schema_is_not_compatible(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """The contracts agree with each other: schemas, types, topics."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import types
 from collections.abc import Iterator
 from importlib.resources import files
@@ -128,7 +131,7 @@ def test_what_may_be_missing_is_null_by_default(name: str) -> None:
     for field in RECORDS[name]["fields"]:
         if isinstance(field["type"], list):
             assert field["type"][0] == "null", field["name"]
-            assert len(field["type"]) == 2, field["name"]  # noqa: PLR2004
+            assert len(field["type"]) == 2, field["name"]
             assert field["default"] is None, field["name"]
 
 
@@ -267,3 +270,21 @@ def test_the_text_that_is_registered_stands_alone(described: Any) -> None:
             defined.add(part["name"])
         elif isinstance(part, str) and "." in part:
             assert part in defined
+
+
+def test_the_text_that_is_registered_is_the_same_in_every_process() -> None:
+    """Registries compare texts; what one process registers, others look up."""
+    code = "from opstrail_schemas.codec import schema_text; print(schema_text('{}'))"
+
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", code.format("io.opstrail.v1.EnrichedEvent")],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            encoding="utf-8",
+        ).stdout.strip()
+        for seed in ("1", "2", "3")
+    }
+
+    assert texts == {schema_text("io.opstrail.v1.EnrichedEvent")}

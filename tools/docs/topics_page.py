@@ -39,9 +39,8 @@ def page() -> str:
     sections = [_HEAD, "## Topics\n", _table_of_topics()]
     sections += [_topic_section(described) for described in all_topics()]
     sections.append("## Messages\n")
-    sections += [
-        _record_section(record) for schema in schemas.values() for record in _records(schema)
-    ]
+    for schema in schemas.values():
+        sections += [_record_section(record) for record in _records(schema)]
     return "\n".join(sections)
 
 
@@ -88,8 +87,8 @@ def _topic_section(described: Topic) -> str:
         "",
         described.why,
         "",
-        f"Value: {_link(described.schema)}. Key: {described.key}. Partitions: {described.partitions}.",
-        f"Subject: `{described.subject}`.",
+        f"Value: {_link(described.schema)}. Key: {described.key}.",
+        f"Partitions: {described.partitions}. Subject: `{described.subject}`.",
         "",
         "| setting | value |",
         "|---|---|",
@@ -99,12 +98,18 @@ def _topic_section(described: Topic) -> str:
 
 
 def _record_section(record: dict[str, Any]) -> str:
-    rows = [
-        f"| `{field['name']}` | {_type(field['type'])} | {_default(field)} | {_cell(field['doc'])} |"
-        for field in record["fields"]
+    lines = [
+        f"### {record['name']}",
+        "",
+        record["doc"],
+        "",
+        "| field | type | default | what it is |",
+        "|---|---|---|---|",
     ]
-    head = ["| field | type | default | what it is |", "|---|---|---|---|"]
-    return "\n".join([f"### {record['name']}", "", record["doc"], "", *head, *rows]) + "\n"
+    for field in record["fields"]:
+        cells = [f"`{field['name']}`", _type(field["type"]), _default(field), _cell(field["doc"])]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _type(schema: Any) -> str:

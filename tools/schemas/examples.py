@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from avro.io import BinaryEncoder, DatumWriter
 from avro.schema import Schema, parse
 
+from opstrail_schemas import messages
 from tools.schemas.released import released_versions
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
@@ -49,10 +51,10 @@ class Example:
         """Return the schema that its bytes were written with."""
         return released_versions(self.type_name)[self.version - 1]
 
-    def apache_schema(self) -> Schema:
-        """Return the same for Apache's library, with times as the plain numbers that we hold."""
-        plain = json.loads(self.schema_text(), object_hook=_without_logical_type)
-        return parse(json.dumps(plain))
+
+def apache_schema(text: str) -> Schema:
+    """Return a schema for Apache's library, with times as the plain numbers that we hold."""
+    return parse(json.dumps(json.loads(text, object_hook=_without_logical_type)))
 
 
 def all_examples() -> list[Example]:
@@ -86,10 +88,12 @@ def main() -> None:
     for example in all_examples():
         if not example.hex_path.exists():
             out = io.BytesIO()
-            writer = DatumWriter(example.apache_schema())
-            writer.write(with_bytes(example.message()), BinaryEncoder(out))
+            writer = DatumWriter(apache_schema(example.schema_text()))
+            message_type = getattr(messages, example.type_name)
+            message = msgspec.convert(with_bytes(example.message()), message_type)
+            writer.write(messages.as_record(message), BinaryEncoder(out))
             example.hex_path.write_text("".join(_dump(out.getvalue())), "utf-8")
-            print(f"wrote {example.hex_path.relative_to(EXAMPLES)}")  # noqa: T201 - a command
+            print(f"wrote {example.hex_path.relative_to(EXAMPLES)}")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def record(folder: Path = RELEASED) -> list[str]:
         for path, text in new.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
-            print(f"recorded {path.relative_to(folder)}")  # noqa: T201 - it is a command
+            print(f"recorded {path.relative_to(folder)}")
     return problems
 
 
