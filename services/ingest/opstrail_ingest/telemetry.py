@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from opstrail_runtime.telemetry import Happening, counter
+from opstrail_runtime.telemetry import Happening, counter, gauge
 
 FILES = counter("files", "Files that split was done with, by what became of them.", ("state",))
 FILES_SKIPPED = counter("files_skipped", "Notices of files that were done already.")
@@ -14,6 +14,16 @@ OBJECTS_UNAVAILABLE = counter(
     "objects_unavailable", "Tries at objects that could not be read.", ("reason",)
 )
 NOTICES_UNREADABLE = counter("notices_unreadable", "Messages that are no notice of a file.")
+NOTIFICATIONS = counter(
+    "notifications", "Messages from the queue, by what they are; refused: dead letters.", ("kind",)
+)
+NOTICES = counter("notices", "Notices of files that Kafka has acknowledged.", ("source",))
+MESSAGES_DELETED = counter("messages_deleted", "Messages deleted from the queue.", ("outcome",))
+VISIBILITY = counter("visibility_changes", "Messages kept longer, or given back.", ("outcome",))
+FILES_LEFT_OUT = counter("files_left_out", "Files of a folder that are not noticed.", ("why",))
+DISCOVER_DEAD = counter("discover_dead", "Dead letters of discover.", ("reason",))
+RETRIES_WAITING = gauge("retries_waiting", "Files that wait to be tried again.")
+BACKFILL_PAUSED = gauge("backfill_paused", "1 while a backfill waits for the services.")
 LEDGER_UNREADABLE = counter("ledger_rows_unreadable", "Messages that are no row of the ledger.")
 
 
@@ -39,7 +49,7 @@ class FilesSplit(Happening):
 
 @dataclass(frozen=True, slots=True)
 class FileRefused(Happening):
-    """A file is a dead letter, whole or from some byte on; what could be read of it is passed on."""
+    """A file is a dead letter, or a part of it; what could be read is passed on."""
 
     level = "error"
     text = "file is a dead letter"
@@ -107,3 +117,141 @@ class LedgerRowUnreadable(Happening):
     def count(self) -> None:
         """Count it."""
         LEDGER_UNREADABLE.inc()
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationsRead(Happening):
+    """Messages were told apart."""
+
+    kinds: Mapping[str, int]
+
+    def count(self) -> None:
+        """Count them."""
+        for kind, number in self.kinds.items():
+            NOTIFICATIONS.labels(kind).inc(number)
+
+
+@dataclass(frozen=True, slots=True)
+class FilesNoticed(Happening):
+    """Kafka acknowledged what discover wrote."""
+
+    notices: Mapping[str, int]
+    dead: Mapping[str, int]
+
+    def count(self) -> None:
+        """Count notices by source, dead letters by reason."""
+        for source, number in self.notices.items():
+            NOTICES.labels(source).inc(number)
+        for reason, number in self.dead.items():
+            DISCOVER_DEAD.labels(reason).inc(number)
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationRefused(Happening):
+    """A message is a dead letter, whole or in part."""
+
+    level = "error"
+    text = "notification is a dead letter"
+    queue: str
+    message_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesDeleted(Happening):
+    """Messages are done. One that was not deleted comes again, and costs a look at the ledger."""
+
+    deleted: int
+    failed: int
+
+    def count(self) -> None:
+        """Count them."""
+        MESSAGES_DELETED.labels("deleted").inc(self.deleted)
+        MESSAGES_DELETED.labels("failed").inc(self.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class VisibilityChanged(Happening):
+    """Messages stay ours for longer, or were given back. Those that failed come again."""
+
+    changed: int
+    failed: int
+
+    def count(self) -> None:
+        """Count them."""
+        VISIBILITY.labels("changed").inc(self.changed)
+        VISIBILITY.labels("failed").inc(self.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class FileLeftOut(Happening):
+    """A file, or what stands in a folder like one, is not noticed."""
+
+    level = "warning"
+    text = "left out"
+    path: str
+    why: str
+
+    def count(self) -> None:
+        """Count it."""
+        FILES_LEFT_OUT.labels(self.why).inc()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceListed(Happening):
+    """A source was listed to its end."""
+
+    level = "info"
+    text = "listed to its end"
+    source: str
+    files: int
+    left_out: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetriesWait(Happening):
+    """Files wait among the dead letters for their time."""
+
+    waiting: int
+
+    def count(self) -> None:
+        """Show it."""
+        RETRIES_WAITING.set(self.waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillPaused(Happening):
+    """A backfill waits, so that new files do not."""
+
+    level = "info"
+    text = "backfill waits for a service"
+    service: str
+    behind: int
+
+    def count(self) -> None:
+        """Show it."""
+        BACKFILL_PAUSED.set(1)
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillGoesOn(Happening):
+    """A backfill goes on."""
+
+    level = "info"
+    text = "backfill goes on"
+
+    def count(self) -> None:
+        """Show it."""
+        BACKFILL_PAUSED.set(0)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterUnreadable(Happening):
+    """A message on dead-letters is no dead letter; discover passes over it."""
+
+    level = "error"
+    text = "message is no dead letter"
+    partition: int
+    offset: int
+    why: str

@@ -1,0 +1,59 @@
+"""What SOURCE may be: a queue, a place in a bucket, stdin or a path, by its text (PURE)."""
+
+import re
+from dataclasses import dataclass
+
+_S3 = re.compile(
+    r"s3://(?P<bucket>[A-Za-z0-9][\w.-]{1,254})(?:/(?P<prefix>.*))?", re.DOTALL | re.ASCII
+)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+class BadSource(Exception):
+    """SOURCE cannot be read and waiting would not help: it is misspelt, or rights are missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue of notifications."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """Objects of a bucket whose keys begin so."""
+
+    bucket: str
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stdin:
+    """What comes on stdin: one file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A folder, or one file."""
+
+    path: str
+
+
+Place = Queue | Prefix | Stdin | Files
+
+
+def place(source: str) -> Place:
+    """Return where SOURCE is. Raises BadSource."""
+    if source == "-":
+        return Stdin()
+    if source.startswith("s3://"):
+        found = _S3.fullmatch(source)
+        if found is None:
+            raise BadSource(f"{source}: not s3://BUCKET or s3://BUCKET/PREFIX")
+        return Prefix(found["bucket"], found["prefix"] or "")
+    if source.startswith(("https://", "http://")):
+        return Queue(source)
+    if _URL.match(source):
+        raise BadSource(f"{source}: give a folder, a file, -, s3://BUCKET/PREFIX or a queue's URL")
+    return Files(source)
