@@ -26,7 +26,7 @@ class Fetched:
         self.body.close()
 
 
-class ObjectUnavailable(Exception):  # noqa: N818 - named after what it says
+class ObjectUnavailable(Exception):
     """This one object cannot be read now; others can: it waits among the dead letters.
 
     `reason` is a bounded code (not-found, access-denied, key-denied, cut-short, slow, refused),

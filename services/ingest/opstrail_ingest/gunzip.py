@@ -19,6 +19,7 @@ BLOCK_BYTES = MIB
 KEPT_BYTES = 8 * MIB
 DEEPEST = 3  # gzip inside gzip inside gzip
 _MAGIC = b"\x1f\x8b"
+_IsalError: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment] # wrong in its stubs
 # Small steps cost nothing (measured) and lose little where the packed data breaks: an inflater
 # that fails gives out nothing of the step it failed in.
 _STEP_IN, _STEP_OUT = 4096, 64 * 1024
@@ -196,12 +197,13 @@ class _Layer:
             step = b""
             if inflater.needs_input:
                 if not self._want(1):
-                    self.damage = self._broken("cut-short", f"the gzip data ends early, {size} bytes unpacked")
+                    what = f"the gzip data ends early, {size} bytes unpacked"
+                    self.damage = self._broken("cut-short", what)
                     return
                 step = self._take(_STEP_IN)
             try:
                 piece = inflater.decompress(step, _STEP_OUT)
-            except igzip_lib.error as error:
+            except _IsalError as error:
                 self.damage = self._broken("damaged", f"the gzip data is damaged ({error})")
                 return
             checksum = isal_zlib.crc32(piece, checksum)

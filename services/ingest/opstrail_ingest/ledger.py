@@ -18,6 +18,7 @@ from opstrail_schemas.identity import file_key
 from opstrail_schemas.messages import TrailFile
 from opstrail_schemas.topics import TopicName
 
+
 class Ledger:
     """The rows of `files.ledger` of the partitions at hand."""
 
@@ -80,4 +81,4 @@ class Ledger:
 
 
 def _number(key: bytes) -> int:
-    return digest(key.decode(), KEY_BITS)
+    return digest(key.decode("utf-8", "replace"), KEY_BITS)

@@ -30,7 +30,9 @@ _PEM = re.compile(
     rb"-----BEGIN (?:[A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*KEY-----|(?=\")|\Z)",
     re.DOTALL,
 )
-_STS_TOKEN = re.compile(rb"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz|FQoGZXIvYXdz|AQoDYXdz|AQoEXAMPLE)[\w+/=%\\.-]{20,}")
+_STS_TOKEN = re.compile(
+    rb"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz|FQoGZXIvYXdz|AQoDYXdz|AQoEXAMPLE)[\w+/=%\\.-]{20,}"
+)
 _COMMON_STEMS = (b"passw", b"secret", b"token")
 _STS_STEMS = (b"IQoJb3", b"YXdz", b"AQoEX")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")

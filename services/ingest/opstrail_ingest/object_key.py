@@ -9,10 +9,12 @@ a key does not tell, the content decides.
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
-KeyKind = Literal["trail", "digest", "insight", "aggregated", "config", "vpcflow", "folder", "other"]
+KeyKind = Literal[
+    "trail", "digest", "insight", "aggregated", "config", "vpcflow", "folder", "other"
+]
 
 _ACCOUNT = r"(?:.*/)?AWSLogs/(?:(?P<organization>o-[a-z0-9]{10,32})/)?(?P<account>[0-9]{12})/"
 _LAYOUT = re.compile(
@@ -78,7 +80,7 @@ def _delivered_at(key: str) -> int | None:
     if found is None:
         return None
     try:
-        time = datetime.strptime(found[1] + (found[2] or "00"), "%Y%m%dT%H%M%S")
+        time = datetime.fromisoformat(f"{found[1]}{found[2] or '00'}Z")
     except ValueError:
         return None
-    return int(time.replace(tzinfo=UTC).timestamp()) * 1000
+    return int(time.timestamp()) * 1000

@@ -139,7 +139,7 @@ class RecordReader:
                 version_id=origin.version_id,
                 e_tag=origin.e_tag,
                 sha256=origin.sha256,
-                record_index=element.index,
+                record_index=element.record_index,
                 delivered_at=origin.delivered_at,
             ),
             flags=flags,
@@ -170,7 +170,7 @@ class RecordReader:
 
 def _refused(element: Element, reason: str, message: str) -> Broken:
     message = f"{message} (byte {element.start})"
-    return Broken(element.index, element.start, element.end, reason, message, element.text)
+    return Broken(element.record_index, element.start, element.end, reason, message, element.text)
 
 
 def _fields(text: bytes, flags: list[str]) -> _Fields:

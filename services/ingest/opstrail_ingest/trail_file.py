@@ -41,7 +41,7 @@ class Element(NamedTuple):
     Not checked here: UTF-8, and what the object says. `salvaged`: damage came before it.
     """
 
-    index: int
+    record_index: int
     start: int
     end: int
     text: bytes
@@ -51,7 +51,7 @@ class Element(NamedTuple):
 class Broken(NamedTuple):
     """A fragment that is no record. `text` is all of it, or its head where `sha256` is given."""
 
-    index: int
+    record_index: int
     start: int
     end: int
     reason: str
@@ -87,7 +87,7 @@ def split(blocks: Iterator[bytes]) -> Iterator[Item]:
 def json_fault(text: bytes) -> tuple[str, str, int] | None:
     """Return reason, message and place of what makes a text no JSON; None where it is JSON.
 
-    A lone surrogate (`\\ud800`) and bytes that are not UTF-8 pass: the text is kept as it is.
+    An escaped lone surrogate and bytes that are not UTF-8 pass: the text is kept as it is.
     """
     try:
         _RAW.decode(text)
@@ -109,7 +109,7 @@ def _json_fault(text: bytes) -> tuple[str, str, int] | None:
     return None
 
 
-class _Constant(ValueError):  # noqa: N818 - NaN, Infinity: accepted by `json`, but not JSON
+class _Constant(ValueError):
     pass
 
 
@@ -126,7 +126,7 @@ def _keys(text: bytes) -> frozenset[str]:
 
 
 def _is_record(keys: frozenset[str]) -> bool:
-    """Whether an object that stands alone, or first in a bare list, is a record of some category."""
+    """Whether an object that stands alone, or first in a bare list, is a record of any kind."""
     return (
         {"eventName", "eventSource"} <= keys
         or "insightDetails" in keys
@@ -265,7 +265,9 @@ class _Splitter:
             yield self._refused(whole, "not-a-trail-file", what)
 
     def _refused(self, whole: Element, reason: str, message: str) -> _Refused:
-        return _Refused(Broken(whole.index, whole.start, whole.end, reason, message, whole.text))
+        return _Refused(
+            Broken(whole.record_index, whole.start, whole.end, reason, message, whole.text)
+        )
 
     def _bare_list(self) -> Iterator[Item]:
         items = self._list()
@@ -450,8 +452,14 @@ class _Splitter:
         message = f"{message} (byte {start})"
         return self._broken(start, end, reason, message, head, digest.hexdigest())
 
-    def _broken(  # noqa: PLR0913, PLR0917 - the fields of a Broken
-        self, start: int, end: int, reason: str, message: str, text: bytes, sha256: str | None = None
+    def _broken(  # noqa: PLR0917 - the fields of a Broken
+        self,
+        start: int,
+        end: int,
+        reason: str,
+        message: str,
+        text: bytes,
+        sha256: str | None = None,
     ) -> Broken:
         index = self._index
         self._index += 1
@@ -474,6 +482,4 @@ def _may_be_record(item: Element | Broken) -> bool:
 
 
 def _invalid(broken: Broken) -> InvalidRecord:
-    return InvalidRecord(
-        broken.message, reason=broken.reason, start=broken.start, end=broken.end
-    )
+    return InvalidRecord(broken.message, reason=broken.reason, start=broken.start, end=broken.end)

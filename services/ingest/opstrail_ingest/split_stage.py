@@ -1,0 +1,381 @@
+"""The stage that splits files: notices in, events, dead letters and the ledger out.
+
+    notice -> ledger: skip, resume or new -> fetch, spooled -> unpack, split, mask -> one commit
+
+Small files share a commit, a large one has a commit a chunk: its row of the ledger moves with each
+of them, the notice's offset with the last. Nothing is fetched inside a transaction, since a commit
+is given to the loop when all its outputs are there. An object that cannot be read becomes a dead
+letter with a time to try again, so that it never holds up the others.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import msgspec
+
+from opstrail_ingest.decisions import Again, Finished, Row, Skip, decision
+from opstrail_ingest.fetched import Fetched, ObjectReader, ObjectUnavailable
+from opstrail_ingest.file_split import Events, FileSplit, Part, SplitLimits, ledger_key
+from opstrail_ingest.ledger import Ledger
+from opstrail_ingest.masking import Masking
+from opstrail_ingest.object_key import object_key
+from opstrail_ingest.telemetry import (
+    FileRefused,
+    FilesSplit,
+    NoticeUnreadable,
+    ObjectGivenUp,
+    ObjectWaits,
+)
+from opstrail_runtime.codecs import decoded
+from opstrail_runtime.dead_letters import DeadLetters
+from opstrail_runtime.errors import InvalidRecord, Unavailable
+from opstrail_runtime.stage import Commit, Output, Partition, Pulse, Record
+from opstrail_runtime.telemetry import Happening, RecordsCounted, emit
+from opstrail_schemas.codec import Codec
+from opstrail_schemas.identity import file_key
+from opstrail_schemas.messages import DeadLetter, FileNotice, TrailFile
+from opstrail_schemas.topics import TopicName
+
+STAGE = "split"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryTimes:
+    """When an object that cannot be read is tried again, and for how long."""
+
+    first_s: float
+    longest_s: float
+    give_up_s: float
+
+    def retry_at(self, *, tries: int, first_failed_at: int, now_ms: int) -> int | None:
+        """Return the time of the next try; None when it was tried for long enough."""
+        if now_ms - first_failed_at >= self.give_up_s * 1000:
+            return None
+        wait_s = min(self.longest_s, self.first_s * 2 ** min(tries - 1, 30))
+        return now_ms + int(wait_s * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCodecs:
+    """The codecs of the topics that split reads and writes; dead letters have their own."""
+
+    notices: Codec[FileNotice]
+    ledger: Codec[TrailFile]
+    raw: Events
+    reread: Events
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What goes into the next commit."""
+
+    began_ms: int
+    outputs: list[Output] = field(default_factory=list)
+    size: int = 0
+    offsets: dict[Partition, int] = field(default_factory=dict)
+    rows: dict[bytes, tuple[int, TrailFile]] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+    happenings: list[Happening] = field(default_factory=list)
+
+
+class SplitStage:
+    """Splits the files that notices name."""
+
+    def __init__(
+        self,
+        *,
+        reader: ObjectReader,
+        ledger: Ledger,
+        codecs: SplitCodecs,
+        dead_letters: DeadLetters,
+        masking: Masking,
+        limits: SplitLimits,
+        retries: RetryTimes,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._reader = reader
+        self._ledger = ledger
+        self._codecs = codecs
+        self._dead_letters = dead_letters
+        self._masking = masking
+        self._limits = limits
+        self._retries = retries
+        self._now_ms = now_ms
+
+    def restore(self, partitions: Sequence[Partition], pulse: Pulse) -> None:
+        """Read the ledger of the partitions. Raises Unavailable."""
+        for partition in partitions:
+            self._ledger.restore(partition.number, pulse)
+
+    def forget(self, partitions: Sequence[Partition]) -> None:
+        """Drop the ledger of the partitions."""
+        self._ledger.forget([partition.number for partition in partitions])
+
+    def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
+        """Split the files of the notices. Raises Unavailable where a whole store is away."""
+        batch = self._batch()
+        for record in records:
+            pulse.beat()
+            notice = self._notice(record, batch)
+            if notice is not None:
+                if file_key(notice.bucket, notice.key) in batch.rows:  # its row must be durable
+                    yield self._commit(batch)
+                    batch = self._batch()
+                try:
+                    for part in self._parts(record.partition.number, notice, pulse, batch):
+                        self._add(batch, part, record.partition.number)
+                        if not part.last:
+                            yield self._commit(batch)
+                            batch = self._batch()
+                except Unavailable:
+                    if batch.offsets:  # what is ready does not wait
+                        yield self._commit(batch)
+                    raise
+            batch.offsets[record.partition] = record.offset + 1
+            if self._is_full(batch):
+                yield self._commit(batch)
+                batch = self._batch()
+        if batch.offsets:
+            yield self._commit(batch)
+
+    def set_aside(self, record: Record) -> Commit:
+        """Set aside a file that killed the process: dead letter `crashed`, quarantined."""
+        batch = self._batch()
+        message = "the process died three times while it worked on this file and nothing else"
+        notice = self._notice(record, batch)
+        if notice is not None:
+            number = record.partition.number
+            known = self._ledger.find(number, file_key(notice.bucket, notice.key))
+            row = msgspec.structs.replace(
+                known if isinstance(known, TrailFile) else self._row(notice, None),
+                state="quarantined",
+                reason="crashed",
+                e_tag=notice.e_tag,
+                updated_at=self._now_ms(),
+                first_failed_at=None,
+            )
+            self._add(batch, self._letter_part(notice, row, "crashed", message), number)
+        batch.offsets[record.partition] = record.offset + 1
+        return self._commit(batch)
+
+    # One file
+
+    def _notice(self, record: Record, batch: _Batch) -> FileNotice | None:
+        """Read a notice; one that cannot be read becomes a dead letter of the batch."""
+        try:
+            return decoded(self._codecs.notices, record)
+        except InvalidRecord as error:
+            now_ms = self._now_ms()
+            batch.outputs.append(self._dead_letters.of_record(record, error, now_ms=now_ms))
+            batch.happenings.append(NoticeUnreadable(record.partition.number, record.offset))
+            return None
+
+    def _parts(
+        self, number: int, notice: FileNotice, pulse: Pulse, batch: _Batch
+    ) -> Iterator[Part]:
+        known = self._ledger.find(number, file_key(notice.bucket, notice.key))
+        key = object_key(notice.key)
+        if key.deferred is not None:
+            row = self._row(notice, None)
+            yield Part(row=msgspec.structs.replace(row, state="deferred", category=key.deferred))
+            return
+        try:
+            e_tag = notice.e_tag
+            if e_tag is None and (isinstance(known, Finished) or (known and known.e_tag)):
+                e_tag = self._reader.e_tag(notice, pulse)
+            planned = decision(notice, known, e_tag)
+            if isinstance(planned, Skip):
+                yield self._skipped(notice, planned)
+                return
+            fetched = self._reader.fetch(notice, pulse)
+        except ObjectUnavailable as error:
+            yield self._unavailable(notice, known, error, batch)
+            return
+        with closing(fetched):
+            yield from self._split(notice, known, fetched, pulse, batch)
+
+    def _split(
+        self,
+        notice: FileNotice,
+        known: Row | None,
+        fetched: Fetched,
+        pulse: Pulse,
+        batch: _Batch,
+    ) -> Iterator[Part]:
+        # Decided once more: the object may be another one than the notice saw.
+        planned = decision(notice, known, fetched.e_tag)
+        if isinstance(planned, Skip):
+            yield self._skipped(notice, planned)
+            return
+        replay = isinstance(planned, Again)
+        resumed = getattr(planned, "row", None)
+        split = FileSplit(
+            notice,
+            resumed or self._row(notice, fetched),
+            events=self._codecs.reread if replay else self._codecs.raw,
+            dead_letters=self._dead_letters,
+            masking=self._masking,
+            limits=self._limits,
+            now_ms=self._now_ms,
+        )
+        for part in split.parts(fetched, pulse.beat):
+            if part.last:
+                self._mend(part, notice, known, split.letters)
+                self._tell(part, batch)
+            elif replay:
+                part.row = None  # a replay that is cut off begins anew: the file stays `done`
+            yield part
+
+    def _skipped(self, notice: FileNotice, planned: Skip) -> Part:
+        part = Part(skipped=1, already_there=planned.records)
+        if notice.retry_of is not None and notice.retry_of.startswith(f"{STAGE}:"):
+            part.add(self._dead_letters.tombstone(notice.retry_of))
+        return part
+
+    def _unavailable(
+        self, notice: FileNotice, known: Row | None, error: ObjectUnavailable, batch: _Batch
+    ) -> Part:
+        """Let the object wait among the dead letters, or give it up after long."""
+        now_ms = self._now_ms()
+        row = known if isinstance(known, TrailFile) else self._row(notice, None)
+        waits = row.state == "waiting" and row.first_failed_at is not None
+        tries = row.tries + 1 if waits else 1
+        first_failed_at = (row.first_failed_at if waits else None) or now_ms
+        retry_at = self._retries.retry_at(
+            tries=tries, first_failed_at=first_failed_at, now_ms=now_ms
+        )
+        happening = ObjectGivenUp if retry_at is None else ObjectWaits
+        batch.happenings.append(happening(notice.bucket, notice.key, error.reason, tries))
+        row = msgspec.structs.replace(
+            row,
+            state="quarantined" if retry_at is None else "waiting",
+            reason="object-unavailable",
+            tries=tries,
+            first_failed_at=first_failed_at,
+            updated_at=now_ms,
+        )
+        message = f"{error.reason}: {error.message}"
+        return self._letter_part(notice, row, "object-unavailable", message, retry_at=retry_at)
+
+    def _letter_part(
+        self,
+        notice: FileNotice,
+        row: TrailFile,
+        reason: str,
+        message: str,
+        *,
+        retry_at: int | None = None,
+    ) -> Part:
+        """Return the dead letter of a file that was not read, with its row."""
+        part = Part(row=row)
+        letter = DeadLetter(
+            stage=STAGE,
+            reason=reason,
+            message=message,
+            bucket=notice.bucket,
+            key=notice.key,
+            version_id=notice.version_id,
+            e_tag=notice.e_tag,
+            local_path=notice.local_path,
+            account_id=row.account_id,
+            tries=max(1, row.tries),
+            retry_at=retry_at,
+            first_failed_at=row.first_failed_at or row.updated_at,
+            failed_at=row.updated_at,
+        )
+        part.add(self._dead_letters.output(letter))
+        return part
+
+    def _mend(self, part: Part, notice: FileNotice, known: Row | None, letters: set[str]) -> None:
+        """Write tombstones for what this success mends."""
+        mended = {notice.retry_of} if notice.retry_of is not None else set()
+        if isinstance(known, TrailFile) and known.state in {"waiting", "quarantined", "partial"}:
+            mended.add(f"{STAGE}:{file_key(notice.bucket, notice.key).decode()}")
+        for key in sorted(mended - letters):
+            part.add(self._dead_letters.tombstone(key))
+
+    @staticmethod
+    def _tell(part: Part, batch: _Batch) -> None:
+        row = part.row
+        if row is not None and row.reason is not None:
+            batch.happenings.append(FileRefused(row.bucket, row.key, row.reason))
+
+    def _row(self, notice: FileNotice, fetched: Fetched | None) -> TrailFile:
+        """Return a new row: what is known before the file is read."""
+        key = object_key(notice.key)
+        last_modified = notice.last_modified
+        if fetched is not None and fetched.last_modified is not None:
+            last_modified = fetched.last_modified
+        return TrailFile(
+            bucket=notice.bucket,
+            key=notice.key,
+            version_id=(fetched and fetched.version_id) or notice.version_id,
+            e_tag=notice.e_tag if fetched is None else fetched.e_tag,
+            state="splitting",
+            account_id=key.account_id,
+            aws_region=key.aws_region,
+            organization_id=key.organization_id,
+            size=notice.size if fetched is None else fetched.size,
+            delivered_at=last_modified if key.delivered_at is None else key.delivered_at,
+            noticed_at=notice.noticed_at,
+            updated_at=self._now_ms(),
+        )
+
+    # Batches
+
+    def _batch(self) -> _Batch:
+        return _Batch(began_ms=self._now_ms())
+
+    def _is_full(self, batch: _Batch) -> bool:
+        waited_ms = self._now_ms() - batch.began_ms
+        return batch.size >= self._limits.batch_bytes or waited_ms >= self._limits.batch_s * 1000
+
+    def _add(self, batch: _Batch, part: Part, number: int) -> None:
+        batch.outputs += part.outputs
+        batch.size += part.size
+        part.outputs = []
+        batch.parts.append(part)
+        if part.row is not None:
+            key = ledger_key(part.row)
+            row = self._codecs.ledger.encode(part.row)
+            batch.outputs.append(Output(TopicName.FILES_LEDGER, key, row))
+            batch.rows[key] = number, part.row
+
+    def _commit(self, batch: _Batch) -> Commit:
+        def after() -> None:
+            for number, row in batch.rows.values():
+                self._ledger.keep(number, row)
+            for happening in (*batch.happenings, *_counted(batch.parts)):
+                emit(happening)
+
+        return Commit(batch.outputs, batch.offsets, after)
+
+
+def _counted(parts: Sequence[Part]) -> tuple[RecordsCounted, FilesSplit]:
+    """Add up the parts of a batch: in = out + already there + dead letters."""
+    files: dict[str, int] = {}
+    dead: dict[str, int] = {}
+    for part in parts:
+        if part.last and part.row is not None:
+            files[part.row.state] = files.get(part.row.state, 0) + 1
+        for reason, number in part.dead.items():
+            dead[reason] = dead.get(reason, 0) + number
+    out = sum(part.records for part in parts)
+    already_there = sum(part.already_there for part in parts)
+    return (
+        RecordsCounted(
+            STAGE,
+            came=out + already_there + sum(dead.values()),
+            out=out,
+            already_there=already_there,
+            dead=dead,
+        ),
+        FilesSplit(
+            files,
+            skipped=sum(part.skipped for part in parts),
+            unpacked_bytes=sum(part.unpacked_bytes for part in parts),
+            deferred_records=sum(part.deferred for part in parts),
+            masked_records=sum(part.masked for part in parts),
+        ),
+    )
