@@ -5,34 +5,30 @@ from collections.abc import Sequence
 from opstrail_runtime.codecs import asked
 from opstrail_runtime.kafka_lags import KafkaLags
 from opstrail_runtime.kafka_topics import KafkaTopics
-from opstrail_runtime.settings import OpenSearchSettings, ServiceSettings
 from opstrail_runtime.wiring import group_id, new_admin, new_registry, topic_names
 from opstrail_schemas.topics import TopicName
 from opstrail_store.wiring import new_opensearch, new_store_setup
 
 
-class ServerSettings(ServiceSettings):
-    """All servers of an installation."""
-
-    opensearch: OpenSearchSettings
-
-
 class Installation:
     """The servers that settings name. Raises Unavailable where one does not answer."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         admin = new_admin(settings.kafka)
         self._topics = KafkaTopics(admin, settings.kafka)
         self._lags = KafkaLags(admin, topic_names(settings.kafka))
-        self._opensearch = new_opensearch(settings.opensearch)
+        self._opensearch = new_client(settings.opensearch)
+        self._names = IndexNames(settings.store.index_prefix)
 
     def set_up(self) -> None:
         """Create topics, register schemas, put templates and aliases: all that is missing."""
         self._topics.create_missing()
         self._topics.check_partitions()
         asked(new_registry(self._settings.registry).register)
-        new_store_setup(self._settings).execute()
+        store = self._settings.store
+        wanted = Layout(store.period, store.shards)
+        execute(plan(self._opensearch, store.index_prefix, wanted, replicas=store.replicas))
 
     def lag(self, role: str, topics: Sequence[TopicName]) -> int:
         """Return how many records a role has yet to read."""
@@ -40,12 +36,13 @@ class Installation:
 
     def pending_retries(self) -> int:
         """Return how many dead letters will be tried again by themselves."""
+        self._opensearch.indices.refresh(index=self._names.dead_letters)
         found = self._opensearch.count(
-            index="opstrail-dead-letters", body={"query": {"exists": {"field": "retryAt"}}}
+            index=self._names.dead_letters, body={"query": {"exists": {"field": "retryAt"}}}
         )
         number: int = found["count"]
         return number
 
     def search_line(self) -> str:
         """Return a line that searches the store."""
-        return f"curl '{self._settings.opensearch.url}/opstrail-events/_search?q=*&pretty'"
+        return f"curl '{self._settings.opensearch.url}/{self._names.events}/_search?pretty'"

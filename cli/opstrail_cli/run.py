@@ -19,10 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from opstrail_cli.counts import Counts, balance, scraped
-from opstrail_cli.installation import Installation, ServerSettings
+from opstrail_cli.installation import Installation
 from opstrail_cli.processes import KeepsDying, Service, stop
 from opstrail_runtime.errors import Unavailable
 from opstrail_schemas.topics import TopicName
+from opstrail_store.settings import Settings
 
 POLL_S = 0.5
 SAY_EVERY_S = 10.0
@@ -201,7 +202,7 @@ def run(source: str, *, until_idle: bool, as_json: bool) -> None:
 
 def _run(source: str, *, until_idle: bool, number: int, out: Console) -> Result:
     began = time.monotonic()
-    installation = Installation(ServerSettings())  # type: ignore[call-arg] - from the environment
+    installation = Installation(Settings())
     installation.set_up()
     logs = state_folder() / "logs" / str(number)
     logs.mkdir(parents=True, exist_ok=True)
