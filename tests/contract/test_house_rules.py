@@ -3,9 +3,8 @@
 import ast
 import re
 import subprocess
-from pathlib import Path
-
 import tomllib
+from pathlib import Path
 
 TOP = Path(__file__).parents[2]
 CLIENTS = re.compile(
@@ -17,15 +16,29 @@ CLIENTS = re.compile(
 WITH_CLIENTS = ("cli", "runtime", "schemas", "services")
 VAGUE = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
 
-# In parts, so that this file does not name what it looks for.
-REGISTRIES = ["py" + "pi.org", "python" + "hosted.org", "repo1." + "maven.org", "repo." + "maven."]
-REGISTRIES += [
-    "registry." + "npmjs",
-    "deb." + "debian.org",
-    "index." + "crates.io",
-    "proxy.go" + "lang",
+# Host and suffix apart, so that this file does not name what it looks for.
+REGISTRIES = [
+    ".".join(host)
+    for host in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("repo1", "maven"),
+        ("repo", "maven"),
+        ("registry", "npmjs"),
+        ("deb", "debian", "org"),
+        ("crates", "io"),
+        ("proxy", "golang"),
+    )
 ]
-HOMES = [r"/ro" + r"ot/", r"/ho" + r"me/\w+", r"/Us" + r"ers/\w+", r"/wo" + r"rk/(main|shared)"]
+HOMES = [
+    f"/{top}/{rest}"
+    for top, rest in (
+        ("root", ""),
+        ("home", "[a-z]"),
+        ("Users", "[A-Za-z]"),
+        ("work", "(main|shared|tmp)"),
+    )
+]
 UNWANTED = re.compile("|".join([*map(re.escape, REGISTRIES), *HOMES]))
 
 
