@@ -106,7 +106,10 @@ class KafkaTopics:
             return []
         found: list[Difference] = []
         for resource, future in self._admin.describe_configs(list(resources)).items():
-            config = future.result()
+            try:
+                config = future.result()
+            except KafkaException as error:
+                raise translated(error_of(error), slot="admin") from error
             for key, wanted in topic(resources[resource]).config().items():
                 got = config[key].value if key in config else None
                 if set(str(got).split(",")) != set(wanted.split(",")):

@@ -30,6 +30,10 @@ class NotRegistered(LookupError):
     """The packaged schema of a topic is not in the registry: register it first."""
 
 
+class NotCompatible(Exception):
+    """The registry refuses a schema: it cannot follow the one that is registered."""
+
+
 class Registry:
     """The schemas of one registry. Raises SchemaRegistryError where the registry is away."""
 
@@ -80,13 +84,19 @@ class Registry:
     def register(self) -> dict[str, int]:
         """Register every packaged schema, compatibility FULL_TRANSITIVE; return ids by subject.
 
-        Raises SchemaRegistryError (409) where a schema is not compatible with a registered one.
+        Raises NotCompatible where the registry holds a schema that this one may not follow.
         """
         ids = {}
         for described in all_topics():
-            ids[described.subject] = self._client.register_schema(
-                described.subject, _packaged(described)
-            )
+            try:
+                ids[described.subject] = self._client.register_schema(
+                    described.subject, _packaged(described)
+                )
+            except SchemaRegistryError as error:
+                if error.http_status_code == 409:  # noqa: PLR2004 - HTTP
+                    raise NotCompatible(f"{described.subject}: {error}") from error
+                raise
+            # After the schema: some registries refuse to configure a subject that is not there.
             self._client.set_compatibility(described.subject, COMPATIBILITY)
         return ids
 

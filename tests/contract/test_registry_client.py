@@ -12,7 +12,7 @@ from opstrail_runtime.settings import RegistrySettings
 from opstrail_runtime.wiring import new_registry
 from opstrail_schemas.codec import BadMessage, UnknownSchema, frame
 from opstrail_schemas.messages import Account, EnrichedEvent, RawEvent
-from opstrail_schemas.registry import MESSAGE_TYPES, NotRegistered, Registry
+from opstrail_schemas.registry import MESSAGE_TYPES, NotCompatible, NotRegistered, Registry
 from opstrail_schemas.topics import TopicName, all_topics, topic
 from tests.support.fake_registry import FakeRegistry, serving
 
@@ -123,6 +123,15 @@ def test_a_message_of_another_topic_is_a_bad_message(fake: FakeRegistry) -> None
 
     with pytest.raises(BadMessage, match=r"written with a io\.opstrail\.v1\.Account"):
         enriched.decode(accounts.encode(AN_ACCOUNT))
+
+
+def test_a_schema_that_may_not_follow_is_refused_and_not_taken_for_an_outage(
+    fake: FakeRegistry,
+) -> None:
+    fake.broken = (409, b'{"error_code": 409, "message": "field removed"}')
+
+    with pytest.raises(NotCompatible, match=r"files\.noticed.*field removed"):
+        asked(registry_at(fake.url).register)
 
 
 @pytest.mark.parametrize(
