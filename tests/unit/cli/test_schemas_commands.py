@@ -76,7 +76,12 @@ def test_topics_that_are_missing_are_named_with_what_to_do() -> None:
     mock = Producer({"test.mock.num.brokers": 1, "log_level": 0})
     broker = next(iter(mock.list_topics().brokers.values()))
 
-    checked = run(topics, "check", OPSTRAIL_KAFKA__BOOTSTRAP_SERVERS=f"{broker.host}:{broker.port}")
+    checked = run(
+        topics,
+        "check",
+        OPSTRAIL_KAFKA__BOOTSTRAP_SERVERS=f"{broker.host}:{broker.port}",
+        OPSTRAIL_KAFKA__TOPIC_PREFIX="team-a",
+    )
 
     assert checked.exit_code == 1
     rows = json.loads(checked.stdout)
