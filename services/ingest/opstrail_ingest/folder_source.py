@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -45,14 +45,16 @@ class FolderSource:
         """The folder that everything lies in."""
         return self._source if self._source.is_dir() else self._source.parent
 
-    def notices(self, pulse: Pulse, *, noticed_at: int) -> Iterator[FileNotice | LeftOut]:
+    def notices(self, pulse: Pulse, *, now_ms: Callable[[], int]) -> Iterator[FileNotice | LeftOut]:
         """Yield notices in the order of paths."""
         if not self._source.is_dir():
-            yield self._finding(self._source, pulse, noticed_at)
+            yield self._finding(self._source, pulse, now_ms)
             return
-        yield from self._below(self._source, pulse, noticed_at)
+        yield from self._below(self._source, pulse, now_ms)
 
-    def _below(self, folder: Path, pulse: Pulse, noticed_at: int) -> Iterator[FileNotice | LeftOut]:
+    def _below(
+        self, folder: Path, pulse: Pulse, now_ms: Callable[[], int]
+    ) -> Iterator[FileNotice | LeftOut]:
         try:
             with os.scandir(folder) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
@@ -64,11 +66,11 @@ class FolderSource:
             if entry.name.startswith("."):
                 yield self._left_out(path, "hidden", "its name begins with a dot")
             elif entry.is_dir(follow_symlinks=False):
-                yield from self._below(path, pulse, noticed_at)
+                yield from self._below(path, pulse, now_ms)
             else:
-                yield self._finding(path, pulse, noticed_at)
+                yield self._finding(path, pulse, now_ms)
 
-    def _finding(self, path: Path, pulse: Pulse, noticed_at: int) -> FileNotice | LeftOut:
+    def _finding(self, path: Path, pulse: Pulse, now_ms: Callable[[], int]) -> FileNotice | LeftOut:
         try:
             if path.is_dir():
                 return self._left_out(path, "link", "a link to a folder")
@@ -79,13 +81,13 @@ class FolderSource:
                     "link" if broken else "special",
                     "a link that leads nowhere" if broken else "neither a file nor a folder",
                 )
-            return self._notice(path, pulse, noticed_at)
+            return self._notice(path, pulse, now_ms)
         except UnicodeEncodeError:
             return self._left_out(path, "name", "its name is not UTF-8")
         except OSError as error:
             return self._left_out(path, "unreadable", _said(error))
 
-    def _notice(self, path: Path, pulse: Pulse, noticed_at: int) -> FileNotice:
+    def _notice(self, path: Path, pulse: Pulse, now_ms: Callable[[], int]) -> FileNotice:
         key, local_path = self._key(path), str(path.resolve())
         key.encode()
         local_path.encode()
@@ -100,7 +102,7 @@ class FolderSource:
             last_modified=int(modified_s * 1000),
             local_path=local_path,
             source="folder",
-            noticed_at=noticed_at,
+            noticed_at=now_ms(),
         )
 
     def _key(self, path: Path) -> str:
@@ -110,7 +112,9 @@ class FolderSource:
         return LeftOut(_shown(str(path)), _shown(self._key(path)), why, detail)
 
 
-def spooled_stdin(stream: BinaryIO, folder: Path, pulse: Pulse, *, noticed_at: int) -> FileNotice:
+def spooled_stdin(
+    stream: BinaryIO, folder: Path, pulse: Pulse, *, now_ms: Callable[[], int]
+) -> FileNotice:
     """Write what comes into a file of `folder`, named after its hash, and return its notice.
 
     The same bytes give the same key, so a repeat is known. Whoever runs split deletes the file.
@@ -137,7 +141,7 @@ def spooled_stdin(stream: BinaryIO, folder: Path, pulse: Pulse, *, noticed_at: i
         size=size,
         local_path=str(path.resolve()),
         source="stream",
-        noticed_at=noticed_at,
+        noticed_at=now_ms(),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 _S3 = re.compile(
     r"s3://(?P<bucket>[A-Za-z0-9][\w.-]{1,254})(?:/(?P<prefix>.*))?", re.DOTALL | re.ASCII
 )
+_REGION = re.compile(r"https://sqs(?:-fips)?\.(?P<region>[a-z]+(?:-[a-z]+)+-\d+)\.[a-z0-9.-]+/")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -18,6 +19,17 @@ class Queue:
     """A queue of notifications."""
 
     url: str
+
+    @property
+    def region(self) -> str | None:
+        """The Region that AWS's own URLs name."""
+        found = _REGION.match(self.url)
+        return found["region"] if found else None
+
+    @property
+    def endpoint(self) -> str | None:
+        """Where to ask, for a URL that is not AWS's own."""
+        return None if self.region else self.url.split("/", 3)[0] + "//" + self.url.split("/", 3)[2]
 
 
 @dataclass(frozen=True, slots=True)

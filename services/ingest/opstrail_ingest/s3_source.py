@@ -1,6 +1,6 @@
 """Lists trail files in a bucket: a whole prefix, or the folders that a range of days needs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,13 +29,13 @@ class S3Source:
         self._days = days
         self._patiently = patiently
 
-    def notices(self, pulse: Pulse, *, noticed_at: int) -> Iterator[FileNotice]:
+    def notices(self, pulse: Pulse, *, now_ms: Callable[[], int]) -> Iterator[FileNotice]:
         """Yield a notice of every object, in the order of keys."""
         whole = not self._days.bounded
-        yield from self._below(self._place.prefix, pulse, noticed_at, whole=whole)
+        yield from self._below(self._place.prefix, pulse, now_ms, whole=whole)
 
     def _below(
-        self, prefix: str, pulse: Pulse, noticed_at: int, *, whole: bool
+        self, prefix: str, pulse: Pulse, now_ms: Callable[[], int], *, whole: bool
     ) -> Iterator[FileNotice]:
         asked: ListObjectsV2RequestTypeDef = {"Bucket": self._place.bucket, "Prefix": prefix}
         if not whole:
@@ -52,12 +52,12 @@ class S3Source:
                         size=found["Size"],
                         last_modified=int(found["LastModified"].timestamp() * 1000),
                         source="listing",
-                        noticed_at=noticed_at,
+                        noticed_at=now_ms(),
                     )
         for folder in folders:
             what = self._days.folder(folder)
             if what is not Folder.SKIP:
-                yield from self._below(folder, pulse, noticed_at, whole=what is Folder.WHOLE)
+                yield from self._below(folder, pulse, now_ms, whole=what is Folder.WHOLE)
 
     def _pages(
         self, asked: "ListObjectsV2RequestTypeDef", pulse: Pulse

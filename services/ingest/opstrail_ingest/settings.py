@@ -1,6 +1,7 @@
 """Settings of ingest: `OPSTRAIL_SPLIT__…` and what discover adds."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -81,8 +82,8 @@ class DiscoverSettings(Section):
     polite_drain_s: float = Field(
         2, ge=0, description="Or while it will have done them, as measured, in so many seconds."
     )
-    polite_towards: list[str] = Field(
-        default_factory=lambda: ["split", "enrich", "store"],
+    polite_towards: tuple[Literal["split", "enrich", "store"], ...] = Field(
+        ("split", "enrich", "store"),
         description="The services that a backfill waits for: those that this installation runs.",
     )
 
@@ -92,6 +93,9 @@ class ObjectsSettings(Section):
 
     spool_folder: Path | None = Field(
         None, description="Where objects wait that are too large for memory; else the system's."
+    )
+    stdin_folder: Path | None = Field(
+        None, description="Where what comes on standard input is kept until it is split."
     )
     spool_memory_bytes: int = Field(
         MIB, ge=0, le=64 * MIB, description="An object up to this size waits in memory."
@@ -107,8 +111,8 @@ class ObjectsSettings(Section):
     )
 
 
-class IngestSettings(ServiceSettings):
-    """All that ingest is told."""
+class Settings(ServiceSettings):
+    """All settings of ingest."""
 
     s3: S3Settings = S3Settings()
     sqs: SqsSettings = SqsSettings()

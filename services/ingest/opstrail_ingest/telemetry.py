@@ -203,7 +203,6 @@ class SourceListed(Happening):
 
     level = "info"
     text = "listed to its end"
-    source: str
     files: int
     left_out: int
     dead: int
