@@ -24,12 +24,16 @@ from opstrail_schemas.topics import LARGEST_RECORD_BYTES
 KIB = 1024
 LARGEST_UNIT, SMALLEST_UNIT = 1024 * KIB, 16 * KIB
 HEAD_BYTES = 96 * KIB  # kept of a record that is too large: what a dead letter can show
+_WHITE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _SEPARATORS = re.compile(rb"[ \t\r\n,]*")
 _RECORDS = re.compile(rb'\{\s*"Records"\s*:\s*\[')
-_LIST_END = re.compile(rb"\]\s*\}?\s*\Z")
+_RECORDS_END = re.compile(rb"\]\s*\}\s*\Z")
+_BARE_END = re.compile(rb"\]\s*\Z")
 _BETWEEN = re.compile(rb'\}\s*,\s*\{\s*("[^"\\]{1,64}")')
+_AFTER_LIST = re.compile(rb'\s*(?:\}|,\s*"|\{|[\r\n]\s*\[|\Z)')
+_FIRST_KEY = re.compile(rb'\{\s*("[^"\\]{1,64}")')
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 _CONFIG_KEYS = frozenset({"configurationItems", "configurationItemDiff"})
@@ -145,7 +149,9 @@ class _Splitter:
         self._last = False
         self._index = 0
         self._damaged = False
+        self._cut = False  # the file ends inside a record
         self._sound = False  # a document of ours was found
+        self._list_end = _RECORDS_END
         self._separator = b'},{"eventVersion"'
         self._next_record = re.compile(rb'\}\s*,\s*\{\s*"eventVersion"')
 
@@ -220,6 +226,7 @@ class _Splitter:
     def _records(self) -> Iterator[Item]:
         """From the first element of `Records` to the end of the document."""
         self._sound = True
+        self._list_end = _RECORDS_END
         while (yield from self._list()):
             place, found = self._member()
             self._at = place
@@ -270,6 +277,7 @@ class _Splitter:
         )
 
     def _bare_list(self) -> Iterator[Item]:
+        self._list_end = _BARE_END
         items = self._list()
         for item in items:
             if not self._sound and not _may_be_record(item):
@@ -292,12 +300,19 @@ class _Splitter:
             self._at = _end(_SEPARATORS, self._text, self._at)
             if self._at == len(self._text):
                 if self._last:
-                    yield self._rest("cut-short", "the file ends before its list of records does")
+                    if not self._cut:
+                        message = "the file ends before its list of records does"
+                        yield self._rest("cut-short", message)
                     return False
                 continue
             if self._text.startswith(b"]", self._at):
                 self._at += 1
-                return True
+                if _AFTER_LIST.match(self._text, self._at) is not None:
+                    return True
+                self._damaged = True
+                start, message = self._base + self._at - 1, "a bracket that closes no list"
+                yield self._broken(start, start + 1, "not-json", f"{message} (byte {start})", b"]")
+                continue
             end = self._unit_end(size)
             raws = None if end is None else self._decoded(end)
             if raws is not None and end is not None:
@@ -313,7 +328,7 @@ class _Splitter:
     def _unit_end(self, size: int) -> int | None:
         """Return where a stretch of whole elements may end: decoding proves it."""
         if self._last and len(self._text) - self._at <= size:
-            tail = _LIST_END.search(self._text, max(self._at, len(self._text) - 64))
+            tail = self._list_end.search(self._text, max(self._at, len(self._text) - 64))
             if tail is not None:
                 return tail.start()
         brace = self._text.rfind(self._separator, self._at, self._at + size)
@@ -346,7 +361,7 @@ class _Splitter:
         """Cut out the one element at hand by its braces and check it by itself."""
         scan = ElementScan()
         place, ended = self._scan(scan)
-        text = self._text[self._at : place].rstrip()
+        text = self._text[self._at : place].rstrip(_WHITE)
         fault = json_fault(text) if ended else None
         if ended and fault is None and len(text) <= LARGEST_RECORD_BYTES:
             self._learn_separator(place)
@@ -359,13 +374,14 @@ class _Splitter:
             place, ended = self._resynchronised(size, ended=ended)
         else:
             place = self._at + size  # reading on may have moved the text
-        text = self._text[self._at : place].rstrip()
+        text = self._text[self._at : place].rstrip(_WHITE)
         if not ended and not self._last:
             return self._dropped(scan, place)
         start = self._base + self._at
         self._at = place
         self._damaged = True
         if not ended:
+            self._cut = True
             reason, message = "cut-short", f"the file ends inside this record (byte {start})"
         elif (fault := json_fault(text)) is not None:
             reason, message = fault[0], f"{fault[1]} (byte {start + fault[2]})"
@@ -391,7 +407,8 @@ class _Splitter:
     def _learn_separator(self, place: int) -> None:
         """Take this file's own way to go on to the next record, such as its pretty print."""
         between = _BETWEEN.match(self._text, place - 1)
-        if between is not None:
+        first = _FIRST_KEY.match(self._text, self._at)
+        if between is not None and first is not None and first[1] == between[1]:
             self._separator = between[0]
             self._next_record = re.compile(rb"\}\s*,\s*\{\s*" + re.escape(between[1]))
 
@@ -402,7 +419,7 @@ class _Splitter:
         if self._next_record.match(b"}" + self._text[place : place + KIB]) is not None:
             return True
         end = _end(_SPACE, self._text, place)
-        return self._last and _LIST_END.fullmatch(self._text, end) is not None
+        return self._last and self._list_end.fullmatch(self._text, end) is not None
 
     def _resynchronised(self, size: int, *, ended: bool) -> tuple[int, bool]:
         """Return where the next record begins for certain, whatever the braces say."""
@@ -413,7 +430,7 @@ class _Splitter:
             if found is not None:
                 return found.start() + 1, True
         if self._last:
-            tail = _LIST_END.search(self._text, max(self._at, len(self._text) - 64))
+            tail = self._list_end.search(self._text, max(self._at, len(self._text) - 64))
             return (len(self._text), False) if tail is None else (tail.start(), True)
         return self._at + size, ended
 
@@ -431,7 +448,8 @@ class _Splitter:
             place, ended = scan.feed(self._text, self._at, last=self._last)
             if not ended and self._last:
                 place = len(self._text)
-        self._damaged = self._damaged or not ended
+        if not ended:
+            self._damaged = self._cut = True
         end = self._base + self._at
         return self._broken(start, end, *_too_large(end - start), head, digest.hexdigest())
 
