@@ -231,6 +231,8 @@ FILE_FIELDS = (
     Field("newestEventTime", "epoch_date", "Newest event."),
     Field("deliveredAt", "epoch_date", "When CloudTrail delivered it."),
     Field("noticedAt", "epoch_date", "When opstrail saw it."),
+    Field("tries", "integer", "How often it was tried in vain."),
+    Field("firstFailedAt", "epoch_date", "When it could not be read first."),
     Field("updatedAt", "epoch_date", "When this row was written."),
 )
 
