@@ -1,15 +1,10 @@
 """What a client is told: where the servers are (PURE)."""
 
-from __future__ import annotations
-
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from opstrail_local.credentials import CREDENTIALS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +31,4 @@ class Addresses:
 
 def shell_lines(environment: Mapping[str, str]) -> str:
     """Assignments that a shell can source, whatever the values hold."""
-    return "".join(
-        f"{name}={shlex.quote(value)}\n" for name, value in environment.items()
-    )
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in environment.items())

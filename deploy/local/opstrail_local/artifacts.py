@@ -1,15 +1,11 @@
 """The recorded artifacts: what artifacts.lock says, parsed and written (PURE)."""
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from opstrail_local.errors import LocalServersError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Tree = Literal["kafka", "opensearch", "registry"]
 
@@ -49,16 +45,12 @@ class Artifact:
 def parse(text: str) -> tuple[Artifact, ...]:
     """Read a lock file. A line that is not understood refuses the whole file."""
     lines = enumerate(text.splitlines(), start=1)
-    return tuple(
-        _parse_line(n, line) for n, line in lines if line and not line.startswith("#")
-    )
+    return tuple(_parse_line(n, line) for n, line in lines if line and not line.startswith("#"))
 
 
 def render(artifacts: Iterable[Artifact]) -> str:
     """Write a lock file: sorted, so that a new version is a small difference."""
-    lines = (
-        f"{a.tree} {a.coordinates} {a.size} {a.sha256}\n" for a in sorted(artifacts)
-    )
+    lines = (f"{a.tree} {a.coordinates} {a.size} {a.sha256}\n" for a in sorted(artifacts))
     return HEADER + "".join(lines)
 
 
@@ -76,9 +68,7 @@ def digest(artifacts: Iterable[Artifact]) -> str:
 def _parse_line(number: int, line: str) -> Artifact:
     fields = line.split()
     if len(fields) != _FIELDS:
-        raise LocalServersError(
-            f"artifacts.lock line {number}: {_FIELDS} fields expected: {line}"
-        )
+        raise LocalServersError(f"artifacts.lock line {number}: {_FIELDS} fields expected: {line}")
     tree, coordinates, size, sha256 = fields
     for known in get_args(Tree):
         if tree == known:
@@ -86,9 +76,7 @@ def _parse_line(number: int, line: str) -> Artifact:
     else:
         raise LocalServersError(f"artifacts.lock line {number}: unknown tree {tree}")
     if len(coordinates.split(":")) not in _COORDINATES:
-        raise LocalServersError(
-            f"artifacts.lock line {number}: bad coordinates {coordinates}"
-        )
+        raise LocalServersError(f"artifacts.lock line {number}: bad coordinates {coordinates}")
     if not size.isdecimal() or len(sha256) != _SHA256_DIGITS:
         raise LocalServersError(f"artifacts.lock line {number}: bad size or sha256")
     return Artifact(known, coordinates, int(size), sha256)

@@ -1,15 +1,10 @@
 """The stand-in for S3 and SQS: moto, in memory. What it holds ends with its process."""
 
-from __future__ import annotations
-
 import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from opstrail_local.server import Plan, Server, ask
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def plan(*, state: Path, port: int) -> Plan:

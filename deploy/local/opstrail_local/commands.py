@@ -1,14 +1,13 @@
 """`opstrail local`: up, down, status."""
 
-from __future__ import annotations
-
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
 
 import click
 from rich.table import Table
@@ -16,14 +15,9 @@ from rich.table import Table
 from opstrail_local import instance
 from opstrail_local.addresses import shell_lines
 from opstrail_local.errors import LocalServersError
+from opstrail_local.instance import ServerStatus
 from opstrail_local.places import default_cache, default_state
 from opstrail_local.progress import stdout_console
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
-
-    from opstrail_local.instance import ServerStatus
 
 _INTERRUPTED = 130
 _TERMINATED = 143
@@ -53,11 +47,9 @@ def local() -> None:
 @click.option(
     "--kafka-nodes",
     type=click.IntRange(1, 5),
-    default=1,
-    show_default=True,
-    help="Kafka nodes; from three on everything has three replicas.",
+    help="Kafka nodes of a new state folder, else 1; from three on all has three replicas.",
 )
-def up(state: Path, opensearch_heap: str, kafka_nodes: int) -> None:
+def up(state: Path, opensearch_heap: str, kafka_nodes: int | None) -> None:
     """Start what does not run; print settings for a shell: set -a; . <(opstrail local up)."""
     with _failures_told():
         addresses = instance.up(

@@ -3,23 +3,17 @@
 A file appears under its own name only when it is whole and its SHA-256 is the recorded one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import threading
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import requests
 
+from opstrail_local.artifacts import Artifact
 from opstrail_local.errors import HashMismatch, LocalServersError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from opstrail_local.artifacts import Artifact
-    from opstrail_local.progress import Watcher
+from opstrail_local.progress import Watcher
 
 _AT_ONCE = 6
 _TRIES = 5
@@ -29,7 +23,7 @@ _CHUNK_BYTES = 1 << 18
 _RESUMED, _NOT_FOUND, _BEYOND_END = 206, 404, 416
 
 
-class _Stopped(Exception):  # noqa: N818 - it is no error: somebody asked for it
+class _Stopped(Exception):
     """The fetch was called off."""
 
 
@@ -111,13 +105,9 @@ class Fetcher:
         """Append what is missing to `part`. False: this repository does not have it."""
         here = part.stat().st_size if part.exists() else 0
         # Bytes as they are: a re-compressed transfer could not be resumed by position.
-        headers = {"Accept-Encoding": "identity"} | (
-            {"Range": f"bytes={here}-"} if here else {}
-        )
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={here}-"} if here else {})
         timeout = (_CONNECT_S, _SILENT_S)
-        with requests.get(
-            url, headers=headers, timeout=timeout, stream=True
-        ) as response:
+        with requests.get(url, headers=headers, timeout=timeout, stream=True) as response:
             if response.status_code == _NOT_FOUND:
                 return False
             if here and response.status_code == _BEYOND_END:

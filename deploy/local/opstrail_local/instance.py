@@ -5,43 +5,26 @@ interrupted it stops what it started. `down` leaves nothing running. One such ca
 on a state folder; another one waits.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from opstrail_local import (
-    aws,
-    java,
-    kafka,
-    opensearch,
-    ports,
-    process,
-    record,
-    registry,
-    trees,
-)
+from rich.console import Console
+
+from opstrail_local import aws, java, kafka, opensearch, ports, process, record, registry, trees
 from opstrail_local.addresses import Addresses
 from opstrail_local.errors import LocalServersError
 from opstrail_local.file_lock import held
 from opstrail_local.progress import stderr_console
 from opstrail_local.record import Entry, Record
-from opstrail_local.server import NotReady, Server
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from rich.console import Console
-
-    from opstrail_local.server import Kind, Plan
+from opstrail_local.server import Kind, NotReady, Plan, Server, WrongServer
 
 __all__ = ["Addresses", "ServerStatus", "down", "kill", "start", "status", "up"]
 
@@ -77,36 +60,31 @@ def up(
     *,
     cache: Path,
     opensearch_heap: str = "512m",
-    kafka_nodes: int = 1,
+    kafka_nodes: int | None = None,
     console: Console | None = None,
 ) -> Addresses:
-    """Have every server of `state` run and ready. Servers that run already are left as they are."""
+    """Have every server of `state` run and ready. Servers that run already are left as they are.
+
+    Without `kafka_nodes` it is as many nodes as the state folder has, one in a new folder.
+    """
     console = console or stderr_console()
     with _alone(state, console):
         known = record.read(state)
-        if known and known.kafka_nodes != kafka_nodes:
+        if known and kafka_nodes not in (None, known.kafka_nodes):
             raise LocalServersError(
                 f"{state} has {known.kafka_nodes} Kafka node(s), not {kafka_nodes}: "
                 "take another state folder"
             )
-        if (
-            known
-            and len(known.entries) == kafka_nodes + 3
-            and all(map(_healthy, known.entries))
-        ):
+        if known is None:
+            known = Record(cluster_id=kafka.new_cluster_id(), kafka_nodes=kafka_nodes or 1)
+        complete = len(known.entries) == known.kafka_nodes + len(_CHECKS) - 1
+        if complete and all(map(_healthy, known.entries)):
             return _addresses(known)
-        known = known or Record(
-            cluster_id=kafka.new_cluster_id(), kafka_nodes=kafka_nodes
-        )
-        plans = _plans(
-            known, state=state, cache=cache, heap=opensearch_heap, console=console
-        )
+        plans = _plans(known, state=state, cache=cache, heap=opensearch_heap, console=console)
         return _addresses(_run(plans, known, state=state, console=console))
 
 
-def down(
-    state: Path, *, delete_data: bool = False, console: Console | None = None
-) -> None:
+def down(state: Path, *, delete_data: bool = False, console: Console | None = None) -> None:
     """Stop every server of `state`; none is left running. The data stays unless told otherwise."""
     with _alone(state, console or stderr_console()):
         known = record.read(state)
@@ -114,9 +92,7 @@ def down(
             process.stop([e.process for e in known.entries], patience_s=_STOP_WITHIN_S)
             left = [e.server.name for e in known.entries if process.alive(e.process)]
             if left:
-                raise LocalServersError(
-                    f"still running after SIGKILL: {', '.join(left)}"
-                )
+                raise LocalServersError(f"still running after SIGKILL: {', '.join(left)}")
         if delete_data:
             shutil.rmtree(state)
 
@@ -129,9 +105,7 @@ def status(state: Path) -> list[ServerStatus]:
 
 def kill(state: Path, name: str) -> None:
     """End one server as a power cut would (SIGKILL); returns when it is gone."""
-    process.stop(
-        [_entry(state, name).process], patience_s=_STOP_WITHIN_S, politely=False
-    )
+    process.stop([_entry(state, name).process], patience_s=_STOP_WITHIN_S, politely=False)
 
 
 def start(state: Path, name: str, *, console: Console | None = None) -> None:
@@ -152,22 +126,18 @@ def _alone(state: Path, console: Console) -> Iterator[None]:
     state.mkdir(parents=True, exist_ok=True)
 
     def waiting() -> None:
-        console.print(
-            f"another command works on {state}: waiting for it", soft_wrap=True
-        )
+        console.print(f"another command works on {state}: waiting for it", soft_wrap=True)
 
     with held(state / "lock", when_waiting=waiting):
         yield
 
 
-def _plans(
-    known: Record, *, state: Path, cache: Path, heap: str, console: Console
-) -> list[Plan]:
+def _plans(known: Record, *, state: Path, cache: Path, heap: str, console: Console) -> list[Plan]:
     """The plan of every server, the slowest to start first."""
     binary = java.find(os.environ)
     places = trees.ensure(cache, console)
     runtime = java.with_archives(binary, cache)
-    rng = random.Random()
+    rng = random.Random()  # noqa: S311 - chooses ports
 
     def chosen(name: str, count: int) -> tuple[int, ...]:
         entry = known.entry(name)
@@ -192,10 +162,7 @@ def _plans(
             root=os.geteuid() == 0,
         ),
         registry.plan(
-            home=places.registry,
-            java=runtime,
-            state=state,
-            ports=(schemas[0], schemas[1]),
+            home=places.registry, java=runtime, state=state, ports=(schemas[0], schemas[1])
         ),
         *kafka.plans(
             home=places.kafka,
@@ -208,9 +175,7 @@ def _plans(
     ]
 
 
-def _run(
-    plans: Sequence[Plan], known: Record, *, state: Path, console: Console
-) -> Record:
+def _run(plans: Sequence[Plan], known: Record, *, state: Path, console: Console) -> Record:
     with _stopped_on_failure() as started:
         for plan in plans:
             entry = known.entry(plan.server.name)
@@ -241,9 +206,7 @@ def _prepare(plan: Plan) -> None:
             timeout=_PREPARE_WITHIN_S,
         )
         if done.returncode != 0:
-            raise LocalServersError(
-                f"{plan.server.name} could not be prepared:\n{done.stdout}"
-            )
+            raise LocalServersError(f"{plan.server.name} could not be prepared:\n{done.stdout}")
 
 
 def _spawn(server: Server, started: list[Entry]) -> Entry:
@@ -254,9 +217,7 @@ def _spawn(server: Server, started: list[Entry]) -> Entry:
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
     with _signals_held_back():
-        proof = process.spawn(
-            server.argv, folder=folder, log=log, environ=java.environment()
-        )
+        proof = process.spawn(server.argv, folder=folder, log=log, environ=java.environment())
         entry = Entry(server, proof)
         started.append(entry)
     return entry
@@ -269,12 +230,8 @@ def _stopped_on_failure() -> Iterator[list[Entry]]:
     try:
         yield started
     except BaseException:
-        with (
-            _signals_held_back()
-        ):  # a second Ctrl-C must not leave half of them running
-            process.stop(
-                [entry.process for entry in started], patience_s=_STOP_WITHIN_S
-            )
+        with _signals_held_back():  # a second Ctrl-C must not leave half of them running
+            process.stop([entry.process for entry in started], patience_s=_STOP_WITHIN_S)
         raise
 
 
@@ -299,6 +256,8 @@ def _await_ready(entries: Sequence[Entry], new: set[str], console: Console) -> N
                 _check(entry)
                 if server.kind == "opensearch" and server.name in new:
                     opensearch.prove(server)
+            except WrongServer as wrong:
+                raise LocalServersError(f"{server.name}: {wrong}\n{_tail(server)}") from wrong
             except NotReady as reason:
                 reasons[server.name] = str(reason)
             else:
@@ -312,9 +271,7 @@ def _await_ready(entries: Sequence[Entry], new: set[str], console: Console) -> N
                         soft_wrap=True,
                     )
             if entry in pending and not process.alive(entry.process):
-                raise LocalServersError(
-                    f"{server.name} ended while starting.\n{_tail(server)}"
-                )
+                raise LocalServersError(f"{server.name} ended while starting.\n{_tail(server)}")
         if pending and time.monotonic() - begun > _READY_WITHIN_S:
             server = pending[0].server
             raise LocalServersError(
@@ -329,9 +286,7 @@ def _check(entry: Entry) -> None:
     """Prove that our own process listens on each port, and that it is the server it should be."""
     for port in entry.server.ports:
         if not process.listens(entry.process, port):
-            raise NotReady(
-                f"process {entry.process.pid} does not listen on port {port} yet"
-            )
+            raise NotReady(f"process {entry.process.pid} does not listen on port {port} yet")
     _CHECKS[entry.server.kind](entry.server)
 
 
@@ -362,9 +317,7 @@ def _entry(state: Path, name: str) -> Entry:
     entry = known.entry(name) if known else None
     if entry is None:
         names = ", ".join(e.server.name for e in known.entries) if known else "none"
-        raise LocalServersError(
-            f"no server {name} was started in {state} (there: {names})"
-        )
+        raise LocalServersError(f"no server {name} was started in {state} (there: {names})")
     return entry
 
 
@@ -372,9 +325,7 @@ def _addresses(known: Record) -> Addresses:
     by_kind: dict[Kind, list[Server]] = {kind: [] for kind in _CHECKS}
     for entry in known.entries:
         by_kind[entry.server.kind].append(entry.server)
-    joined = {
-        kind: ",".join(s.address for s in servers) for kind, servers in by_kind.items()
-    }
+    joined = {kind: ",".join(s.address for s in servers) for kind, servers in by_kind.items()}
     return Addresses(
         kafka=joined["kafka"],
         registry=joined["registry"],

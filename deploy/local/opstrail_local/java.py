@@ -1,20 +1,15 @@
 """The Java runtime of the servers, and the flags that make them start fast."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from opstrail_local.errors import LocalServersError
 from opstrail_local.file_lock import held
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 OLDEST = 21  # OpenSearch 3.x and Apicurio 3.3 are compiled for 21
 
@@ -47,9 +42,7 @@ def find(environ: Mapping[str, str]) -> Path:
     if named:
         binary = Path(named) / "bin" / "java" if Path(named).is_dir() else Path(named)
         if _version(binary) < OLDEST:
-            raise LocalServersError(
-                f"OPSTRAIL_JAVA={named} is no Java {OLDEST} or later"
-            )
+            raise LocalServersError(f"OPSTRAIL_JAVA={named} is no Java {OLDEST} or later")
         return binary
     home = environ.get("JAVA_HOME")
     if home and _version(Path(home) / "bin" / "java") >= OLDEST:
@@ -95,11 +88,7 @@ def _version(binary: Path) -> int:
     else:
         try:
             text = subprocess.run(
-                [binary, "-version"],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=30,
+                [binary, "-version"], capture_output=True, text=True, check=False, timeout=30
             ).stderr
         except OSError:
             return 0

@@ -1,23 +1,17 @@
 """Kafka: one broker that is its own controller, or several of them, in KRaft mode."""
 
-from __future__ import annotations
-
 import base64
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from opstrail_local import versions
+from opstrail_local.java import Java
 from opstrail_local.server import NotReady, Plan, Server, expect
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from opstrail_local.java import Java
 
 _HEAP = "256m"
 _NODES_FOR_REPLICAS = 3
@@ -37,9 +31,9 @@ appender.console.layout.pattern = %d{ISO8601} %-5p %c{1.} %m%n
 
 def new_cluster_id() -> str:
     """A cluster id as Kafka makes them: 16 random bytes."""
-    while (
-        text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    ).startswith("-"):
+    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith(
+        "-"
+    ):
         pass  # Kafka's own generator avoids a leading dash too: the tools take it for an option
     return text
 
@@ -93,19 +87,12 @@ log.segment.delete.delay.ms=100
 
 
 def plans(
-    *,
-    home: Path,
-    java: Java,
-    state: Path,
-    ports: Sequence[tuple[int, int]],
-    cluster_id: str,
+    *, home: Path, java: Java, state: Path, ports: Sequence[tuple[int, int]], cluster_id: str
 ) -> list[Plan]:
-    """One plan a node; a single node is called kafka, several kafka-1, kafka-2, …"""
+    """One plan a node; a single node is called kafka, several are kafka-1, kafka-2."""
     size = len(ports)
     return [
-        _plan(
-            node, home=home, java=java, state=state, ports=ports, cluster_id=cluster_id
-        )
+        _plan(node, home=home, java=java, state=state, ports=ports, cluster_id=cluster_id)
         for node in range(1, size + 1)
     ]
 
@@ -167,16 +154,11 @@ def check(server: Server) -> None:
     try:
         metadata = admin.list_topics(timeout=_ANSWER_WITHIN_S)
         expect("the cluster id", metadata.cluster_id, server.identity["cluster"])
-        expect(
-            "the number of brokers",
-            str(len(metadata.brokers)),
-            server.identity["nodes"],
-        )
+        if len(metadata.brokers) != nodes:
+            raise NotReady(f"{len(metadata.brokers)} of {nodes} Kafka nodes have joined")
         # An open port is not enough, and metadata may come before the controller is ready.
         topic = NewTopic("opstrail-local-ready", 1, min(nodes, _NODES_FOR_REPLICAS))
-        for future in admin.create_topics(
-            [topic], validate_only=True, request_timeout=2
-        ).values():
+        for future in admin.create_topics([topic], validate_only=True, request_timeout=2).values():
             future.result(_ANSWER_WITHIN_S)
     except (KafkaException, TimeoutError) as error:
         raise NotReady(f"kafka at {server.address}: {error}") from error

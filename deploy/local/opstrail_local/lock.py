@@ -4,13 +4,11 @@ Run it after changing `versions.py`, read the difference, commit it. What it wri
 later fetch is checked against.
 """
 
-from __future__ import annotations
-
 import hashlib
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jgo.env import EnvironmentBuilder, LockFile
 from jgo.maven import MavenContext
@@ -18,9 +16,6 @@ from jgo.maven import MavenContext
 from opstrail_local import versions
 from opstrail_local.artifacts import Artifact, Tree, render
 from opstrail_local.repository import remote_repositories
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LOCK_FILE = Path(__file__).with_name("artifacts.lock")
 
@@ -30,24 +25,18 @@ def resolved(work: Path) -> Iterator[Artifact]:
     context = MavenContext(
         repo_cache=work / "maven", remote_repos=remote_repositories(), timeout=120
     )
-    yield from _broker_jars(
-        EnvironmentBuilder(context=context, cache_dir=work / "jgo"), context
-    )
+    yield from _broker_jars(EnvironmentBuilder(context=context, cache_dir=work / "jgo"), context)
     yield _one(
         context,
         "opensearch",
         f"org.opensearch.distribution.integ-test-zip:opensearch:{versions.OPENSEARCH}:zip",
     )
     yield _one(
-        context,
-        "registry",
-        f"io.apicurio:apicurio-registry-app:{versions.REGISTRY}:tar.gz:all",
+        context, "registry", f"io.apicurio:apicurio-registry-app:{versions.REGISTRY}:tar.gz:all"
     )
 
 
-def _broker_jars(
-    builder: EnvironmentBuilder, context: MavenContext
-) -> Iterator[Artifact]:
+def _broker_jars(builder: EnvironmentBuilder, context: MavenContext) -> Iterator[Artifact]:
     # One endpoint a call: joined with "+", the second one's dependency management overrides the
     # versions of the first (kafka-clients became 3.9.1).
     broker = f"org.apache.kafka:kafka_2.13:{versions.KAFKA}"
@@ -63,11 +52,7 @@ def _dependencies(builder: EnvironmentBuilder, endpoint: str) -> list[str]:
     environment = builder.from_endpoint(endpoint)
     lock = LockFile.load(environment.path / "jgo.lock.toml")
     return [
-        ":".join(
-            filter(
-                None, (d.groupId, d.artifactId, d.version, d.packaging, d.classifier)
-            )
-        )
+        ":".join(filter(None, (d.groupId, d.artifactId, d.version, d.packaging, d.classifier)))
         for d in lock.dependencies
     ]
 
@@ -75,9 +60,7 @@ def _dependencies(builder: EnvironmentBuilder, endpoint: str) -> list[str]:
 def _one(context: MavenContext, tree: Tree, coordinates: str) -> Artifact:
     group, name, version, packaging, *classifier = coordinates.split(":")
     component = context.project(group, name).at_version(version)
-    path = component.artifact(
-        packaging=packaging, classifier="".join(classifier)
-    ).resolve()
+    path = component.artifact(packaging=packaging, classifier="".join(classifier)).resolve()
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Artifact(tree, coordinates, path.stat().st_size, sha256)

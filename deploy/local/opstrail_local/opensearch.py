@@ -1,17 +1,11 @@
 """OpenSearch: the minimal distribution, as one node."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from opstrail_local import versions
+from opstrail_local.java import Java
 from opstrail_local.kafka import LOG4J
 from opstrail_local.server import Plan, Server, ask, expect
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from opstrail_local.java import Java
 
 _READY_INDEX = "opstrail-local-ready"
 
@@ -37,31 +31,21 @@ cluster.routing.allocation.disk.threshold_enabled: false
 """
 
 
-def plan(  # noqa: PLR0913 - each is a fact of its own, given by name
-    *,
-    home: Path,
-    java: Java,
-    state: Path,
-    ports: tuple[int, int],
-    heap: str,
-    node: str,
-    root: bool,
+def plan(
+    *, home: Path, java: Java, state: Path, ports: tuple[int, int], heap: str, node: str, root: bool
 ) -> Plan:
     """How it is run; `root` tells whether the process will have user id 0."""
     folder = state / "opensearch"
     http, transport = ports
     # The agent (the security manager's successor) is left out: 4 CPU seconds more at start. Its
     # bootstrap jar must be on the class path all the same.
-    jars = [
-        *sorted(home.glob("lib/*.jar")),
-        *home.glob("agent/opensearch-agent-bootstrap*.jar"),
-    ]
+    jars = [*sorted(home.glob("lib/*.jar")), *home.glob("agent/opensearch-agent-bootstrap*.jar")]
     flags = (
         f"-Xms{heap}",
         f"-Xmx{heap}",
         "--add-opens=java.base/java.nio=ALL-UNNAMED",
         "-Dorg.apache.lucene.store.MMapDirectory.sharedArenaMaxPermits=1",
-        f"-Djava.io.tmpdir={folder}/tmp",
+        f"-Djava.io.tmpdir={folder / 'tmp'}",
         f"-Dopensearch.path.home={home}",
         f"-Dopensearch.path.conf={folder}/conf",
         "-Dopensearch.distribution.type=zip",

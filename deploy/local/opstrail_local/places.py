@@ -1,7 +1,5 @@
 """Where the cache and the state of the local servers lie, by default."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -9,11 +7,7 @@ from pathlib import Path
 def default_cache() -> Path:
     """Downloads, unpacked servers and class archives: OPSTRAIL_CACHE, else the user's cache."""
     chosen = os.environ.get("OPSTRAIL_CACHE")
-    return (
-        Path(chosen).absolute()
-        if chosen
-        else _user("XDG_CACHE_HOME", ".cache") / "opstrail"
-    )
+    return Path(chosen).absolute() if chosen else _user("XDG_CACHE_HOME", ".cache") / "opstrail"
 
 
 def default_state() -> Path:

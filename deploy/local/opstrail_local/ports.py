@@ -1,15 +1,10 @@
 """Free ports of loopback."""
 
-from __future__ import annotations
-
+import random
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 from opstrail_local.errors import LocalServersError
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Collection
 
 # Below the range from which kernels take the ports of outgoing connections: a server that is
 # killed must find its own port free when it is started again.
@@ -40,6 +35,4 @@ def pick(count: int, *, wanted: Collection[int], rng: random.Random) -> tuple[in
             found.add(port)
         if len(found) == count:
             return tuple(found)
-    raise LocalServersError(
-        f"no {count} free ports between {_FIRST} and {_LAST} on 127.0.0.1"
-    )
+    raise LocalServersError(f"no {count} free ports between {_FIRST} and {_LAST} on 127.0.0.1")

@@ -1,18 +1,14 @@
 """Processes that outlive the command that started them, and are stopped only if proven ours."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 _LOOK_AGAIN_S = 0.05
 
@@ -27,9 +23,7 @@ class Proof:
     boot_id: str
 
 
-def spawn(
-    argv: Sequence[str], *, folder: Path, log: Path, environ: Mapping[str, str]
-) -> Proof:
+def spawn(argv: Sequence[str], *, folder: Path, log: Path, environ: Mapping[str, str]) -> Proof:
     """Start `argv` in `folder`, in a session of its own, with `log` as its only output."""
     # posix_spawn and not Popen: the server shall outlive us, so there is no object to wait on.
     # Every descriptor of ours but these three is closed in the child: it must never hold the
@@ -41,13 +35,7 @@ def spawn(
         environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (
-                os.POSIX_SPAWN_OPEN,
-                1,
-                str(log),
-                os.O_WRONLY | os.O_CREAT | os.O_APPEND,
-                0o644,
-            ),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,
@@ -62,9 +50,7 @@ def spawn(
 
 def alive(proof: Proof) -> bool:
     """Whether this very process still runs. A zombie does not."""
-    return (
-        _started_ticks(proof.pid) == proof.started_ticks and proof.boot_id == _boot_id()
-    )
+    return _started_ticks(proof.pid) == proof.started_ticks and proof.boot_id == _boot_id()
 
 
 def send(proof: Proof, signal_number: int) -> None:
@@ -102,18 +88,14 @@ def listens(proof: Proof, port: int) -> bool:
         connections = psutil.Process(proof.pid).net_connections("tcp")
     except psutil.Error:
         return False
-    return any(
-        c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections
-    )
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
 
 
 def _started_ticks(pid: int) -> int | None:
-    try:
-        os.waitpid(
-            pid, os.WNOHANG
-        )  # a dead child of ours stays a zombie until it is asked about
-    except ChildProcessError:
-        pass  # another's child, as is usual: a later command looks at what an earlier one started
+    # A dead child of ours stays a zombie until it is asked about. Mostly it is no child of ours:
+    # a later command looks at what an earlier one started.
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

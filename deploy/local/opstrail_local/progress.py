@@ -1,10 +1,9 @@
 """What a person sees while files are fetched: a bar on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -15,9 +14,6 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _PLAIN_EVERY_BYTES = 50_000_000
 
@@ -44,9 +40,7 @@ class _Bar:
 
     def finished(self, name: str) -> None:
         self._done += 1
-        self._progress.update(
-            self._task, description=f"{self._done}/{self._files} {name:40.40}"
-        )
+        self._progress.update(self._task, description=f"{self._done}/{self._files} {name:40.40}")
 
 
 class _Lines:
@@ -64,9 +58,7 @@ class _Lines:
             self._here += n_bytes
             if self._here >= self._next_line:
                 self._next_line = self._here + _PLAIN_EVERY_BYTES
-                self._say(
-                    f"fetched {self._here / 1e6:.0f} of {self._total_bytes / 1e6:.0f} MB"
-                )
+                self._say(f"fetched {self._here / 1e6:.0f} of {self._total_bytes / 1e6:.0f} MB")
 
     def finished(self, name: str) -> None:
         """Forty-six jars would be forty-six lines: the megabytes say enough."""

@@ -1,18 +1,12 @@
 """The record of one state folder: which servers it has, how each is run, which process it is."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 
-# Not for type checkers only: msgspec reads the annotations.
 from opstrail_local.process import Proof
 from opstrail_local.server import Server
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +28,9 @@ class Record:
 
     def entry(self, name: str) -> Entry | None:
         """The entry of this server, if it was ever started."""
-        return next(
-            (entry for entry in self.entries if entry.server.name == name), None
-        )
+        return next((entry for entry in self.entries if entry.server.name == name), None)
 
-    def with_entry(self, new: Entry) -> Record:
+    def with_entry(self, new: Entry) -> "Record":
         """The record after this server was started (again)."""
         others = [e for e in self.entries if e.server.name != new.server.name]
         return replace(self, entries=(*others, new))

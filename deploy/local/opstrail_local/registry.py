@@ -1,16 +1,10 @@
 """The schema registry: Apicurio, spoken to through its Confluent-compatible interface."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from opstrail_local import versions
+from opstrail_local.java import Java
 from opstrail_local.server import Plan, Server, ask, expect
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from opstrail_local.java import Java
 
 _HEAP = "256m"
 _COMPATIBLE = "/apis/ccompat/v7"
@@ -28,7 +22,7 @@ def plan(*, home: Path, java: Java, state: Path, ports: tuple[int, int]) -> Plan
         "-Dquarkus.management.host=127.0.0.1",
         f"-Dquarkus.management.port={management}",
         f"-Dapicurio.datasource.url=jdbc:h2:file:{folder}/schemas",
-        f"-Djava.io.tmpdir={folder}/tmp",
+        f"-Djava.io.tmpdir={folder / 'tmp'}",
     )
     server = Server(
         name="registry",

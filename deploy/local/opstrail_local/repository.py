@@ -1,7 +1,5 @@
 """Which Maven repository the artifacts come from. No address is written down here."""
 
-from __future__ import annotations
-
 import os
 
 

