@@ -27,13 +27,14 @@ from rich.console import Console
 
 from opstrail_cli.demo_report import RUN_WITH_LEFTOVERS, differences, report
 from opstrail_cli.demo_store import look
-from opstrail_cli.installation import Installation, ServerSettings
+from opstrail_cli.installation import Installation
 from opstrail_cli.sample.archive import archive
 from opstrail_cli.sample.expectation import Expectation, expected
 from opstrail_cli.sample.folder import write
 from opstrail_local.errors import LocalServersError
 from opstrail_local.instance import Addresses, down, up
 from opstrail_local.places import default_cache, default_state
+from opstrail_store.settings import Settings
 
 PLAIN_WIDTH = 110
 
@@ -56,7 +57,7 @@ def tour(folder: Path, addresses: Addresses, say: Callable[..., None], *, once: 
     trails, facts = write(contents, folder)
     say(f"[bold]The sample:[/bold] {wanted.files} files in {trails}")
     _set_environment(addresses, folder if once else None)
-    Installation(ServerSettings()).set_up()
+    Installation(Settings()).set_up()
     _import_facts(facts, say)
     say(f"\n[bold]$ opstrail run {trails} --until-idle --json[/bold]")
     code, out = _opstrail("run", str(trails), "--until-idle", "--json")
@@ -154,7 +155,11 @@ def _servers(folder: Path, console: Console, *, once: bool) -> Iterator[Addresse
 
 def main() -> int:
     """Run the tour."""
-    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m opstrail_cli.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--once", action="store_true", help="clean up at the end, and check")
     once = parser.parse_args().once
     out = Console()

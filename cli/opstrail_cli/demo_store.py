@@ -76,13 +76,15 @@ def _pairs(terms: Mapping[str, Any], *, most: int) -> list[tuple[str, str, int]]
 
 
 def _search(url: str, alias: str, body: Mapping[str, Any]) -> Any:
-    _post(f"{url}/{alias}/_refresh", {})
+    _post(f"{url}/{alias}/_refresh", None)
     return _post(f"{url}/{alias}/_search", body)
 
 
-def _post(url: str, body: Mapping[str, Any]) -> Any:
+def _post(url: str, body: Mapping[str, Any] | None) -> Any:
     request = urllib.request.Request(  # noqa: S310 - the local server's own address
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        url,
+        b"" if body is None else json.dumps(body).encode(),  # _refresh refuses any body
+        {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - see above
         return json.load(answer)
