@@ -416,7 +416,12 @@ class _Splitter:
         """Whether the next record, or the end of the list and the file, follows so many bytes."""
         self._fill(size + KIB)
         place = self._at + size
-        if self._next_record.match(b"}" + self._text[place : place + KIB]) is not None:
+        after = b"}" + self._text[place : place + KIB]
+        if self._next_record.match(after) is not None:
+            return True
+        # No sound record has told yet how records begin here: the next one begins as this one does.
+        between, first = _BETWEEN.match(after), _FIRST_KEY.match(self._text, self._at)
+        if between is not None and first is not None and first[1] == between[1]:
             return True
         end = _end(_SPACE, self._text, place)
         return self._last and self._list_end.fullmatch(self._text, end) is not None
