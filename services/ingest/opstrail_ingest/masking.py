@@ -41,6 +41,7 @@ _LITERAL = re.compile(rb"-?[0-9][0-9.eE+-]*")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NESTED = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _MARK = MARK.encode()
+_Span = tuple[int, int, bytes]  # start, end, and what takes its place
 
 
 class Masking:
@@ -75,7 +76,7 @@ class Masking:
         """Mask text that need not be JSON. It replaces too much rather than too little."""
         masked = self._masked(text)
         spans = [
-            found.span(1)
+            (*found.span(1), _MARK)
             for found in self._loose.finditer(masked)
             if not found[1].lstrip(b"\\\"'").startswith((b"*", b"true", b"false", b"null"))
         ]
@@ -90,12 +91,12 @@ class Masking:
             for span in self._under_key(text, lowered, stem)
         ]
         if b"-----begin" in lowered:
-            spans += [found.span() for found in _PEM.finditer(text)]
+            spans += [(*found.span(), _MARK) for found in _PEM.finditer(text)]
         if any(stem in text for stem in _STS_STEMS):
-            spans += [found.span() for found in _STS_TOKEN.finditer(text)]
+            spans += [(*found.span(), _MARK) for found in _STS_TOKEN.finditer(text)]
         return _replaced(text, spans)
 
-    def _under_key(self, text: bytes, lowered: bytes, stem: bytes) -> Iterator[tuple[int, int]]:
+    def _under_key(self, text: bytes, lowered: bytes, stem: bytes) -> Iterator[_Span]:
         at = -1
         while (at := lowered.find(stem, at + 1)) >= 0:
             begin = lowered.rfind(b'"', max(0, at - _LONGEST_KEY), at)
@@ -118,57 +119,45 @@ def _spelled(key: bytes) -> bytes:
     return b"[_.-]?".join(re.escape(key[i : i + 1]) for i in range(len(key)))
 
 
-def _value(text: bytes, at: int, escape: int) -> tuple[int, int] | None:
-    """Return where the value that begins there stands; None where nothing is to be masked.
+def _value(text: bytes, at: int, escape: int) -> _Span | None:
+    """Return where the value that begins there stands, and what takes its place; None: it stays.
 
     `escape` is the number of backslashes before each quote: JSON inside a string.
     """
-    if escape:
-        quote = b"\\" * escape + b'"'
-        if not text.startswith(quote, at):
-            literal = _LITERAL.match(text, at)
-            return None if literal is None else literal.span()
+    quote = b"\\" * escape + b'"'
+    mark = quote + _MARK + quote
+    if escape and text.startswith(quote, at):
         end = re.compile(rb"(?<!\\)" + re.escape(quote)).search(text, at + len(quote))
-        # Without its quotes: they must stay escaped.
-        return at + len(quote), len(text) if end is None else end.start()
+        return at, len(text) if end is None else end.end(), mark
     opening = text[at : at + 1]
-    if opening == b'"':
+    if opening == b'"' and not escape:
         found = _STRING.match(text, at)
         if found is None or found[0] == b'""' or _AWS_MARKERS.fullmatch(found[0]):
             return None
-        return found.span()
-    if opening in (b"{", b"["):
+        return at, found.end(), mark
+    if opening in (b"{", b"[") and not escape:
         depth = 0
         for found in _NESTED.finditer(text, at):
             depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(found[0], 0)
             if depth == 0:
-                return None if found.end() == at + 2 else (at, found.end())
-        return at, len(text)
+                return None if found.end() == at + 2 else (at, found.end(), mark)
+        return at, len(text), mark
     literal = _LITERAL.match(text, at)
-    return None if literal is None else literal.span()
+    return None if literal is None else (at, literal.end(), mark)
 
 
-def _replaced(text: bytes, spans: list[tuple[int, int]]) -> bytes:
-    """Put the mark in place of each span; of spans that overlap the first and longest one."""
+def _replaced(text: bytes, spans: list[_Span]) -> bytes:
+    """Put the marks in place; of spans that overlap the first and longest one counts."""
     if not spans:
         return text
     pieces: list[bytes] = []
     done = 0
-    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
-        if start < done:
-            continue
-        # The mark is a string of its own, unless it stands within one.
-        whole_value = text[start : start + 1] in (b'"', b"{", b"[") or _is_literal(text, start)
-        pieces += (text[done:start], b'"' + _MARK + b'"' if whole_value else _MARK)
-        done = end
+    for start, end, mark in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if start >= done:
+            pieces += (text[done:start], mark)
+            done = end
     pieces.append(text[done:])
     return b"".join(pieces)
-
-
-def _is_literal(text: bytes, at: int) -> bool:
-    """Whether a number that is a value of its own begins there: not one inside a string."""
-    before = text[max(0, at - 16) : at].rstrip()
-    return before.endswith(b'":') and _LITERAL.match(text, at) is not None
 
 
 def _paths(masked: bytes) -> list[str]:

@@ -312,3 +312,31 @@ def test_no_bytes_make_it_fail_and_none_get_lost(noise: bytes, block_bytes: int)
     )
     assert elements(found)[:1] == [record_text(RECORDS[0])]
     assert set(between) <= set(", \t\r\n]}")
+
+
+def test_a_bracket_too_many_costs_nothing_but_itself() -> None:
+    text = trail_text([RECORDS[0], b"]x", RECORDS[1]])
+
+    assert [fragment.text for fragment in broken(items(text))] == [b"]", b"x"]
+    assert len(elements(items(text))) == 2
+
+
+def test_a_brace_too_many_in_a_member_does_not_end_the_search_for_records() -> None:
+    text = b'{"a":[1}],"Records":' + record_text(RECORDS[:2]) + b"}"
+
+    assert len(elements(items(text))) == 2
+
+
+def test_megabytes_around_the_records_are_passed_over() -> None:
+    space = b" " * (3 << 20)
+    other = b'{"comment":"' + b"x" * (2 << 20) + b'",' + trail_text(RECORDS[:2])[1:]
+
+    assert len(elements(items(space + other + space, 1 << 20))) == 2
+    assert items(b'{"Records":[' + space + b"]}", 1 << 20) == []
+
+
+def test_megabytes_of_garbage_after_the_records_are_one_fragment() -> None:
+    text = trail_text(RECORDS[:2]) + b"x" * (3 << 20)
+
+    (fragment,) = broken(items(text, 1 << 20))
+    assert fragment.end - fragment.start == 3 << 20

@@ -1,0 +1,161 @@
+"""Masking: secrets go, everything else stays byte for byte."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opstrail_ingest.masking import MARK, Masking
+from tests.support.records import a_record, record_text
+
+MASKING = Masking(["taxId", "employee_number", "..."])
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nc2VjcmV0\n-----END RSA PRIVATE KEY-----"
+TOKEN = "IQoJb3JpZ2lu" + "c2VjcmV0" * 12
+
+
+def masked(parameters: object, **layout: object) -> tuple[object, list[str]]:
+    text = json.dumps({"requestParameters": parameters}, **layout).encode()  # type: ignore[arg-type]
+    changed, paths = MASKING.mask(text)
+    return json.loads(changed)["requestParameters"], [
+        path.removeprefix("requestParameters.") for path in paths
+    ]
+
+
+@pytest.mark.parametrize("layout", [{}, {"indent": 2}, {"separators": (",", ":")}])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "password", "Password", "dbPassword", "masterUserPassword", "MysqlRootPassword",
+        "secretAccessKey", "secret_access_key", "sessionToken", "privateKey", "sshKey",
+        "customJson", "Authorization", "client-secret", "X-Amz-Security-Token", "taxId", "TAX_ID",
+        "employeeNumber",
+    ],
+)  # fmt: skip
+def test_a_secret_key_hides_its_value(key: str, layout: dict[str, object]) -> None:
+    assert masked({"a": [{key: 'se"cret', "b": 1}]}, **layout) == (
+        {"a": [{key: MARK, "b": 1}]},
+        [f"a[0].{key}"],
+    )
+
+
+@pytest.mark.parametrize("secret", [12345, -1.5e3, ["x", {"y": "]"}], {"z": {}}, "\\", "}"])
+def test_a_secret_value_may_be_of_any_kind(secret: object) -> None:
+    assert masked({"password": secret, "b": 1}) == ({"password": MARK, "b": 1}, ["password"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        True, False, None, "", [], {}, "**redacted**", "*** Redacted ***", "****", "REDACTED",
+        "HIDDEN_DUE_TO_SECURITY_REASONS", "<sensitiveDataRemoved>",
+    ],
+)  # fmt: skip
+def test_markers_and_what_says_nothing_stay(value: object) -> None:
+    assert masked({"password": value}) == ({"password": value}, [])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"passwordResetRequired": "x", "nextToken": "x", "clientToken": "x", "secretId": "x"},
+        {"note": 'the "password" is here', "keyName": "ssh"},
+        {"value": "password", "list": ["secret", "x"]},
+    ],
+)
+def test_keys_that_only_resemble_stay(parameters: object) -> None:
+    text = record_text(a_record(requestParameters=parameters))
+
+    assert MASKING.mask(text) == (text, [])
+    assert MASKING.mask(text)[0] is text
+
+
+def test_pem_blocks_and_session_tokens_go_wherever_they_stand() -> None:
+    assert masked({"userData": f"a {PEM} b", "x": f"t={TOKEN};", "open": PEM[:50]}) == (
+        {"userData": f"a {MARK} b", "x": f"t={MARK};", "open": MARK},
+        ["userData", "x", "open"],
+    )
+
+
+def test_a_certificate_stays() -> None:
+    certificate = "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----"
+
+    assert masked({"body": certificate}) == ({"body": certificate}, [])
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_json_inside_a_string_is_masked_too(depth: int) -> None:
+    inner: object = {"user": "ada", "Password": "hunter2", "n": 1, "secret": 42, "secretKey": None}
+    for _ in range(depth):
+        inner = json.dumps(inner)
+
+    found, paths = masked({"document": inner})
+
+    assert paths == ["document"]
+    assert isinstance(found, dict)
+    document: object = found["document"]
+    for _ in range(depth):
+        assert isinstance(document, str)
+        document = json.loads(document)
+    assert document == {"user": "ada", "Password": MARK, "n": 1, "secret": MARK, "secretKey": None}
+
+
+def test_paths_of_odd_text_are_told_where_it_can_be_read() -> None:
+    assert MASKING.mask(b'{"a":"\\ud800","password":"x"}')[1] == ["password"]
+    assert MASKING.mask(b'{"password":"x"')[1] == []
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        b'{"password":"hunter2',
+        b'{"password:"hunter2"}',
+        b'{"password":hunter2","a":1}',
+        b"dbPassword = hunter2, b",
+        b'secret_access_key: "hunter2"',
+        b'{"customJson":{"a":"hunter2"',
+        b'"{\\"password\\":\\"hunter2',
+        b"password: -----BEGIN PRIVATE KEY-----hunter2",
+    ],
+)
+def test_fragments_that_are_no_json_are_masked(fragment: bytes) -> None:
+    assert b"hunter2" not in MASKING.mask_fragment(fragment)
+
+
+def test_a_fragment_without_secrets_stays() -> None:
+    fragment = b'{"eventVersion": "1.01"ed, "password": "**redacted**", "secret": null'
+
+    assert MASKING.mask_fragment(fragment) == fragment
+
+
+values = st.recursive(
+    st.none() | st.integers() | st.text() | st.just("hunter2"),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text() | st.sampled_from(["password", "secret"]), inner, max_size=3),
+)
+
+
+def without_secrets(value: object) -> object:
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: MARK
+            if key in {"password", "secret"} and (isinstance(member, int) or member)
+            else without_secrets(member)
+            for key, member in value.items()
+        }
+    return value
+
+
+@given(values, st.booleans())
+def test_only_secrets_change(value: object, ascii_only: bool) -> None:  # noqa: FBT001
+    text = json.dumps({"v": value}, ensure_ascii=ascii_only).encode("utf-8", "replace")
+
+    assert json.loads(MASKING.mask(text)[0]) == without_secrets(json.loads(text))
+
+
+@given(st.binary() | st.text('"\\:{}[], password').map(str.encode))
+def test_no_bytes_make_it_fail(text: bytes) -> None:
+    MASKING.mask(text)
+    MASKING.mask_fragment(text)
