@@ -113,7 +113,7 @@ def _account_id(value: Any, place: str) -> str:
     if not re.fullmatch(r"\d{12}", text, re.ASCII):
         raise refused(
             place,
-            f"{text or 'nothing'} is no account number: 12 digits (spreadsheets drop leading zeros)",
+            f"{text or 'nothing'} is no account number: 12 digits (spreadsheets drop zeros)",
             field="id",
         )
     return text

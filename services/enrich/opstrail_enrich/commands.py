@@ -40,14 +40,19 @@ class Catalog:
     write: Callable[[Sequence[Output]], None]
 
 
+def connect() -> Catalog:
+    """Return the catalog of the cluster that the environment names, all facts read."""
+    settings = Settings()
+    found = Catalog(fact_log(settings), fact_writer(settings))
+    found.facts.restore(Patient())
+    return found
+
+
 @contextmanager
 def opened() -> Iterator[Catalog]:
     """Read all facts; say in one line what stands in the way."""
     try:
-        settings = Settings()
-        catalog = Catalog(fact_log(settings), fact_writer(settings))
-        catalog.facts.restore(Patient())
-        yield catalog
+        yield connect()
     except InvalidRecord as error:
         raise click.ClickException(error.message) from error
     except (Unavailable, Fenced, KafkaRefuses, LeaseLost, NotRegistered, OSError) as error:
