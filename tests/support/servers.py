@@ -182,7 +182,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _use(*, used: bool) -> str:
     if not used:
-        return "servers: no test asked for them, none was started"
+        return "servers: no test asked for the shared ones, they were not started"
     ready = "".join(f", ready after {seconds:.1f} s" for seconds in _started.values())
     return f"servers: used by this run{ready}"
 

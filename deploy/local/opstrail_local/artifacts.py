@@ -9,6 +9,8 @@ from opstrail_local.errors import LocalServersError
 
 Tree = Literal["kafka", "opensearch", "registry"]
 
+TREES: tuple[Tree, ...] = get_args(Tree)
+
 HEADER = """\
 # Every Java artifact that the local servers are made of: tree, coordinates
 # (group:artifact:version:packaging[:classifier]), bytes, sha256.
@@ -70,7 +72,7 @@ def _parse_line(number: int, line: str) -> Artifact:
     if len(fields) != _FIELDS:
         raise LocalServersError(f"artifacts.lock line {number}: {_FIELDS} fields expected: {line}")
     tree, coordinates, size, sha256 = fields
-    for known in get_args(Tree):
+    for known in TREES:
         if tree == known:
             break
     else:
