@@ -7,7 +7,11 @@ from opstrail_runtime.kafka_lags import KafkaLags
 from opstrail_runtime.kafka_topics import KafkaTopics
 from opstrail_runtime.wiring import group_id, new_admin, new_registry, topic_names
 from opstrail_schemas.topics import TopicName
-from opstrail_store.wiring import new_opensearch, new_store_setup
+from opstrail_store.index_name import IndexNames
+from opstrail_store.settings import Settings
+from opstrail_store.store_setup import execute, plan
+from opstrail_store.templates import Layout
+from opstrail_store.wiring import new_client
 
 
 class Installation:

@@ -1,5 +1,6 @@
 """The services of one `opstrail run` as processes: started, watched, restarted, stopped."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 
 MOST_RESTARTS = 20
 STOP_S = 30.0
+PR_SET_PDEATHSIG = 1
 
 
 class KeepsDying(Exception):
@@ -27,6 +29,11 @@ def free_port() -> int:
         return port
 
 
+def _die_with_parent() -> None:
+    """Ask the kernel for a SIGTERM when the parent is gone, however it went (Linux, prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 @dataclass(slots=True)
 class Service:
     """One process; its output goes to a log file, its metrics to a port."""
@@ -35,6 +42,7 @@ class Service:
     command: Sequence[str]
     environment: Mapping[str, str]
     log: Path
+    reads_stdin: bool = False
     monotonic: Callable[[], float] = time.monotonic
     port: int = field(default_factory=free_port)
     restarts: int = 0
@@ -51,10 +59,11 @@ class Service:
                     **self.environment,
                     "OPSTRAIL_TELEMETRY__PORT": str(self.port),
                 },
-                stdin=subprocess.DEVNULL,
+                stdin=None if self.reads_stdin else subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C reaches us alone: we stop them in order
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no thread of ours holds a lock
             )
 
     @property

@@ -27,6 +27,7 @@ from opstrail_store.settings import Settings
 
 POLL_S = 0.5
 SAY_EVERY_S = 10.0
+SETUP_RETRY_S = 2.0
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_LEFTOVERS, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 # What each service reads, in the order of the stream: idle is when one after the other is at the
@@ -203,14 +204,16 @@ def run(source: str, *, until_idle: bool, as_json: bool) -> None:
 def _run(source: str, *, until_idle: bool, number: int, out: Console) -> Result:
     began = time.monotonic()
     installation = Installation(Settings())
-    installation.set_up()
+    _until_available(installation.set_up, out)
     logs = state_folder() / "logs" / str(number)
     logs.mkdir(parents=True, exist_ok=True)
     for old in logs.glob("*.log"):
         old.unlink()
 
     def service(name: str, *command: str) -> Service:
-        return Service(name, command, {}, logs / f"{name}.log")
+        return Service(name, command, files, logs / f"{name}.log", reads_stdin="-" in command)
+
+    files = _local_files(source, number)
 
     services = [
         service("split", "ingest", "split"),
@@ -226,6 +229,33 @@ def _run(source: str, *, until_idle: bool, number: int, out: Console) -> Result:
     if (odd := balance(run.counts, READS)) and not run.restarts:
         out.print(f"[yellow]The counters do not add up: {odd}. This is a bug.[/yellow]")
     return _result(run, installation, time.monotonic() - began)
+
+
+def _until_available(act: Callable[[], None], out: Console) -> None:
+    """Do it, waiting while a server is away, and say so."""
+    while True:
+        try:
+            return act()
+        except Unavailable as away:
+            out.print(f"waiting for {away}", highlight=False)
+            time.sleep(SETUP_RETRY_S)
+
+
+def _local_files(source: str, number: int) -> dict[str, str]:
+    """Return the settings that let split read the files of a folder, a file or standard input."""
+    if source == "-":
+        folder = state_folder() / "stdin" / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        roots = [folder]
+    elif "://" in source:
+        return {}
+    else:
+        folder = Path(source).absolute()
+        roots = [folder]
+    return {
+        "OPSTRAIL_OBJECTS__LOCAL_ROOTS": json.dumps([str(root) for root in roots]),
+        "OPSTRAIL_OBJECTS__STDIN_FOLDER": str(folder),
+    }
 
 
 @dataclass(slots=True)
@@ -282,10 +312,13 @@ class Run:
 
     def _behind(self) -> str | None:
         """Return the first service in the stream that is behind, and by how much."""
-        for name, topics in READS.items():
-            lag = self.installation.lag(name, topics)
-            if lag:
-                return f"{name} is {lag:,} behind"
+        try:
+            for name, topics in READS.items():
+                lag = self.installation.lag(name, topics)
+                if lag:
+                    return f"{name} is {lag:,} behind"
+        except Unavailable as away:
+            return f"waiting for {away}"
         return None
 
     def _take_counts(self) -> None:
@@ -302,7 +335,7 @@ def _result(run: Run, installation: Installation, seconds: float) -> Result:
         dead[reason] = dead.get(reason, 0) + number
     by_state = counts.by_label("files", "state")
     return Result(
-        files=sum(by_state.values()),
+        files=sum(by_state.values()) + counts.total("files_skipped"),
         records=counts.total("records_in", stage="split"),
         stored=counts.total("records_out", stage="store"),
         already_there=counts.total("records_already_there"),

@@ -1,8 +1,15 @@
 """librdkafka's errors in our words: the one place that knows their codes."""
 
+from collections.abc import Container, Mapping
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
 from confluent_kafka import KafkaError, KafkaException
 
 from opstrail_runtime.errors import Fenced, OutcomeUnknown, Unavailable
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 # Another process with this transactional.id or group.instance.id is newer.
 FENCED = frozenset(
@@ -58,3 +65,24 @@ def translated_in_transaction(error: KafkaError, *, slot: str) -> Exception:
     if error.code() in PERMANENT:
         return KafkaRefuses(f"{slot}: {error.name()}: {error.str()}")
     return OutcomeUnknown(f"{error.name()}: {error.str()}")
+
+
+def settled(
+    futures: Mapping[K, Future[T]], *, slot: str = "admin", passing: Container[int] = ()
+) -> dict[K, T]:
+    """Wait for every answer of an admin call, then return them, or raise the first error.
+
+    Answers that are errors with a code in `passing` are left out.
+
+    All are waited for first: a client that is let go while answers are on their way crashed the
+    process (a segmentation fault seen on confluent-kafka 2.16).
+    """
+    wait(futures.values())
+    answers = {}
+    for key, future in futures.items():
+        try:
+            answers[key] = future.result()
+        except KafkaException as error:
+            if error_of(error).code() not in passing:
+                raise translated(error_of(error), slot=slot) from error
+    return answers

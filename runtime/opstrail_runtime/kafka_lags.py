@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
-    KafkaException,
     TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from opstrail_runtime.kafka_errors import error_of, translated
+from opstrail_runtime.kafka_errors import settled
 from opstrail_runtime.topic_names import TopicNames
 from opstrail_schemas.topics import TopicName
 
@@ -31,28 +30,28 @@ class KafkaLags:
         A partition without committed offset counts whole. Services commit the ends that they have
         read to, so an idle one is at 0 although transactions leave control records behind.
         """
-        try:
-            described = self._admin.describe_topics(
+        described = settled(
+            self._admin.describe_topics(
                 TopicCollection([self._names.full(topic) for topic in topics])
             )
-            partitions = [
-                TopicPartition(full, info.id)
-                for full, future in described.items()
-                for info in future.result(TIMEOUT_S).partitions
-            ]
-            ends = self._admin.list_offsets(
-                dict.fromkeys(partitions, _LATEST), request_timeout=TIMEOUT_S
-            )
-            asked = self._admin.list_consumer_group_offsets(
+        )
+        partitions = [
+            TopicPartition(full, info.id)
+            for full, topic in described.items()
+            for info in topic.partitions
+        ]
+        ends = settled(
+            self._admin.list_offsets(dict.fromkeys(partitions, _LATEST), request_timeout=TIMEOUT_S)
+        )
+        asked = settled(
+            self._admin.list_consumer_group_offsets(
                 [ConsumerGroupTopicPartitions(group, partitions)], request_timeout=TIMEOUT_S
             )
-            committed = {
-                (at.topic, at.partition): max(at.offset, 0)
-                for at in asked[group].result().topic_partitions
-            }
-            return sum(
-                max(0, future.result().offset - committed.get((at.topic, at.partition), 0))
-                for at, future in ends.items()
-            )
-        except KafkaException as error:
-            raise translated(error_of(error), slot="admin") from error
+        )
+        committed = {
+            (at.topic, at.partition): max(at.offset, 0) for at in asked[group].topic_partitions
+        }
+        return sum(
+            max(0, end.offset - committed.get((at.topic, at.partition), 0))
+            for at, end in ends.items()
+        )

@@ -12,7 +12,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.kafka_errors import error_of, translated
+from opstrail_runtime.kafka_errors import error_of, settled, translated
 from opstrail_runtime.kafka_source import place_of, record_of
 from opstrail_runtime.stage import Partition, Pulse, Record
 from opstrail_runtime.topic_names import TopicNames
@@ -91,13 +91,12 @@ class KafkaLog:
 
     def _offset(self, partition: Partition, spec: OffsetSpec, isolation: IsolationLevel) -> int:
         at = TopicPartition(self._names.full(partition.topic), partition.number)
-        try:
-            asked = self._admin.list_offsets(
+        answers = settled(
+            self._admin.list_offsets(
                 {at: spec}, isolation_level=isolation, request_timeout=TIMEOUT_S
             )
-            offset: int = asked[at].result().offset
-        except KafkaException as error:
-            raise translated(error_of(error), slot="admin") from error
+        )
+        offset: int = answers[at].offset
         return offset
 
     def _read(self, partition: Partition, pulse: Pulse, start: int, end: int) -> Iterator[Record]:

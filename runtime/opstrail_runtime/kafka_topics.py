@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
@@ -11,7 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from opstrail_runtime.kafka_errors import error_of, translated
+from opstrail_runtime.kafka_errors import error_of, settled, translated
 from opstrail_runtime.settings import KafkaSettings
 from opstrail_runtime.topic_names import TopicNames
 from opstrail_schemas.topics import TopicName, topic
@@ -71,11 +71,10 @@ class KafkaTopics:
             for name in self.missing()
         ]
         if new:
-            try:
-                for future in self._admin.create_topics(new, request_timeout=TIMEOUT_S).values():
-                    future.result()
-            except KafkaException as error:
-                raise translated(error_of(error), slot="admin") from error
+            settled(
+                self._admin.create_topics(new, request_timeout=TIMEOUT_S),
+                passing={KafkaError.TOPIC_ALREADY_EXISTS},  # somebody else was quicker
+            )
         return [created.topic for created in new]
 
     def check_partitions(self) -> None:
@@ -105,11 +104,7 @@ class KafkaTopics:
         if not resources:
             return []
         found: list[Difference] = []
-        for resource, future in self._admin.describe_configs(list(resources)).items():
-            try:
-                config = future.result()
-            except KafkaException as error:
-                raise translated(error_of(error), slot="admin") from error
+        for resource, config in settled(self._admin.describe_configs(list(resources))).items():
             for key, wanted in topic(resources[resource]).config().items():
                 got = config[key].value if key in config else None
                 if set(str(got).split(",")) != set(wanted.split(",")):
