@@ -64,7 +64,11 @@ def opened() -> Iterator[Catalog]:
 @click.command()
 def enrich() -> None:
     """Say of each raw event who called, in which account, on which stack."""
-    sys.exit(serve(Settings()))
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise click.ClickException(f"settings: {error}") from error
+    sys.exit(serve(settings))
 
 
 @click.group()

@@ -1,11 +1,21 @@
 """The stage on a broker in memory: what goes in, what comes out, what is remembered."""
 
+import random
+
 import pytest
 
 from opstrail_enrich.wiring import check_partitions
+from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.kafka_topics import UnequalPartitions
-from opstrail_runtime.memory import MemoryKafka, MemoryLog, StillPulse
+from opstrail_runtime.loop import Limits, Loop
+from opstrail_runtime.memory import (
+    MemoryKafka,
+    MemoryLog,
+    MemorySource,
+    MemoryWriter,
+    StillPulse,
+)
 from opstrail_runtime.stage import Commit, Partition, Record
 from opstrail_runtime.telemetry import RECORDS_ALREADY_THERE, RECORDS_DEAD, RECORDS_IN, RECORDS_OUT
 from opstrail_schemas.messages import Account, DeadLetter, EnrichedEvent
@@ -306,3 +316,30 @@ def test_topics_of_events_must_have_equal_partitions() -> None:
 
     with pytest.raises(UnequalPartitions):
         check_partitions(MemoryLog(MemoryKafka({**counts, TopicName.EVENTS_REREAD: 2})))
+
+
+def test_in_the_loop_each_event_comes_out_once_whatever_partitions_do(bench: Bench) -> None:
+    for number in range(20):
+        bench.put(raw_event(event_id=f"e-{number}"))
+        bench.put(raw_event(event_id=f"e-{number}"))
+    source = MemorySource(bench.kafka, "enrich", [TopicName.EVENTS_RAW, TopicName.EVENTS_REREAD])
+    loop = Loop(
+        name="enrich",
+        stage=bench.stage(),
+        source=source,
+        writer=MemoryWriter(bench.kafka, "slot"),
+        limits=Limits(most_records=7),
+        backoff=Backoff(first_s=1, longest_s=1, rng=random.Random(1)),
+        monotonic=lambda: 0.0,
+        stopping=lambda: False,
+    )
+    for step in range(30):
+        loop.step()
+        if step in (3, 5):
+            source.rebalance(revoked=ALL, assigned=ALL)
+
+    enriched = bench.kafka.messages(TopicName.EVENTS_ENRICHED)
+
+    assert sorted(f"e-{n}" for n in range(20)) == sorted(
+        ENRICHED.decode(record.value or b"").event.event_id for record in enriched
+    )
