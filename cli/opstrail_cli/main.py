@@ -1,29 +1,48 @@
-"""The `opstrail` command: gathers the services' commands."""
+"""The `opstrail` command: gathers the services' commands, each imported when it is called."""
+
+from importlib import import_module
 
 import click
 
-from opstrail_cli.run import run
-from opstrail_cli.schemas_commands import schemas, topics
-from opstrail_enrich.commands import catalog, enrich
-from opstrail_ingest.commands import ingest
-from opstrail_store.commands import store
+# Imports cost a second and a half of CPU together, and a service needs its own only.
+COMMANDS = {
+    "run": "opstrail_cli.run:run",
+    "local": "opstrail_local.commands:local",
+    "ingest": "opstrail_ingest.commands:ingest",
+    "enrich": "opstrail_enrich.commands:enrich",
+    "store": "opstrail_store.commands:store",
+    "catalog": "opstrail_enrich.commands:catalog",
+    "schemas": "opstrail_cli.schemas_commands:schemas",
+    "topics": "opstrail_cli.schemas_commands:topics",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class LazyGroup(click.Group):
+    """A group that imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name].split(":")
+        try:
+            command: click.Command = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            if error.name and error.name.startswith("opstrail_"):
+                raise
+            # The extra `local` is not installed: images do without it.
+            ctx.fail(f"`{cmd_name}` needs the package {error.name}: install opstrail[local]")
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="opstrail")
 def opstrail() -> None:
     """CloudTrail files to typed Kafka topics and a searchable store."""
-
-
-for command in (run, ingest, enrich, store, catalog, schemas, topics):
-    opstrail.add_command(command)
-
-try:
-    from opstrail_local.commands import local
-except ModuleNotFoundError:  # the extra `local` is not installed: images do without it
-    pass
-else:
-    opstrail.add_command(local)
 
 
 def main() -> None:
