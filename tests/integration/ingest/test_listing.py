@@ -75,7 +75,7 @@ def test_a_prefix_is_listed_whole_in_the_order_of_keys(s3: "S3Client") -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["", "te", "team/", "team/AWSLogs/", ORG, ORG + "111122223333/", f"{ORG}1"]
+    "prefix", ["", "tea", "team/", "team/AWSLogs/", ORG, ORG + "111122223333/", f"{ORG}1"]
 )
 def test_a_range_of_days_is_found_from_anywhere_above_it(s3: "S3Client", prefix: str) -> None:
     days = Days(date(2021, 7, 30), date(2021, 7, 31))
