@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 ACCOUNT = "111122223333"
 KEY = (
@@ -11,7 +12,7 @@ KEY = (
 )
 
 
-def a_record(event_id: str | int | None = "e-1", **fields: object) -> dict[str, object]:
+def a_record(event_id: str | int | None = "e-1", **fields: Any) -> dict[str, object]:
     """Return a record; a field that is `...` is left out."""
     record: dict[str, object] = {
         "eventVersion": "1.08",
@@ -37,9 +38,7 @@ def record_text(record: object) -> bytes:
 
 def trail_text(records: Iterable[Mapping[str, object] | bytes]) -> bytes:
     """Return a trail file unpacked; a record that is bytes stands in it as it is."""
-    texts = [
-        record if isinstance(record, bytes) else record_text(record) for record in records
-    ]
+    texts = [record if isinstance(record, bytes) else record_text(record) for record in records]
     return b'{"Records":[' + b",".join(texts) + b"]}"
 
 

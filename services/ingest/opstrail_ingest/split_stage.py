@@ -8,7 +8,7 @@ is given to the loop when all its outputs are there. An object that cannot be re
 letter with a time to try again, so that it never holds up the others.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -112,7 +112,7 @@ class SplitStage:
         """Drop the ledger of the partitions."""
         self._ledger.forget([partition.number for partition in partitions])
 
-    def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
+    def work(self, records: Sequence[Record], pulse: Pulse) -> Generator[Commit, None, None]:
         """Split the files of the notices. Raises Unavailable where a whole store is away."""
         batch = self._batch()
         for record in records:

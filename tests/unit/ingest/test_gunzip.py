@@ -144,3 +144,11 @@ def test_no_bytes_make_it_fail(text: bytes, place: int, value: int) -> None:
     stored[place % len(stored)] = value
 
     unpacked(bytes(stored))
+
+
+def test_layers_beyond_the_third_stay_packed() -> None:
+    layers = PACKED
+    for _ in range(3):
+        layers = gzip.compress(layers)
+
+    assert unpacked(layers).data == PACKED

@@ -27,9 +27,7 @@ def test_an_account_trail_names_account_region_and_minute() -> None:
     ],
 )
 def test_the_last_place_that_fits_counts(key: str, organization: str | None) -> None:
-    assert object_key(key) == ObjectKey(
-        "trail", ACCOUNT, "eu-central-1", organization, DELIVERED
-    )
+    assert object_key(key) == ObjectKey("trail", ACCOUNT, "eu-central-1", organization, DELIVERED)
 
 
 @pytest.mark.parametrize(

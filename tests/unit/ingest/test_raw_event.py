@@ -50,7 +50,11 @@ def test_an_event_has_the_fields_of_its_record_and_its_text() -> None:
     assert (found.account_id, found.event_id, found.event_time) == (ACCOUNT, "e-1", NOON)
     assert (found.event_source, found.event_name) == (record["eventSource"], "DescribeStacks")
     assert (found.aws_region, found.event_category) == ("eu-central-1", "Management")
-    assert (found.event_type, found.read_only, found.error_code) == ("AwsApiCall", True, "AccessDenied")
+    assert (found.event_type, found.read_only, found.error_code) == (
+        "AwsApiCall",
+        True,
+        "AccessDenied",
+    )
     assert (found.source_ip_address, found.shared_event_id) == ("192.0.2.7", "s-1")
     assert (found.user_identity_type, found.user_identity_arn) == ("IAMUser", "arn:x")
     assert (found.access_key_id, found.flags, found.masked_paths) == ("AKIA1", [], [])
@@ -105,9 +109,7 @@ def test_records_without_an_id_get_one_that_counts_equal_ones(event_id: Any) -> 
 
 
 def test_a_derived_id_is_that_of_the_unmasked_record() -> None:
-    one, two = (
-        event(a_record(None, requestParameters={"password": secret})) for secret in "ab"
-    )
+    one, two = (event(a_record(None, requestParameters={"password": secret})) for secret in "ab")
 
     assert one.raw == two.raw
     assert MARK.encode() in one.raw
@@ -152,7 +154,7 @@ def test_only_cloudtrails_own_time_format_is_read(
         ({"eventCategory": "Novelty"}, "other"),
     ],
 )
-def test_other_categories_are_kept_for_later(fields: dict[str, object], category: str) -> None:
+def test_other_categories_are_kept_for_later(fields: dict[str, Any], category: str) -> None:
     assert read(a_record(**fields)) == Deferred(category)
 
 
@@ -165,7 +167,7 @@ def test_events_of_these_categories_are_events(category: object) -> None:
     "fields",
     [{"eventName": ...}, {"eventSource": ""}, {"eventName": 7}, {"eventSource": "aws:s3"}],
 )
-def test_an_object_that_is_no_event_is_a_fragment(fields: dict[str, object]) -> None:
+def test_an_object_that_is_no_event_is_a_fragment(fields: dict[str, Any]) -> None:
     record = a_record(**fields)
 
     found = read(record)
@@ -183,7 +185,7 @@ def test_a_record_over_the_largest_size_is_a_fragment(size: int) -> None:
     found = read(text)
 
     assert isinstance(found, Broken) == (size > LARGEST_RECORD_BYTES)
-    assert isinstance(found, RawEvent) or found.reason == "too-large"
+    assert getattr(found, "reason", "too-large") == "too-large"
 
 
 def test_a_record_nested_too_deeply_for_its_odd_text_is_a_fragment() -> None:
@@ -251,7 +253,9 @@ def test_large_numbers_stay_as_they_are() -> None:
     assert event(text).raw == event(text + b" ").raw.rstrip() == text
 
 
-odd = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()) | st.just({})
+odd: st.SearchStrategy[object] = (
+    st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()) | st.just({})
+)
 typed = st.sampled_from(
     [
         "eventID", "eventTime", "awsRegion", "eventType", "readOnly", "errorCode",
@@ -265,7 +269,7 @@ typed = st.sampled_from(
     st.dictionaries(st.sampled_from(["type", "arn", "accountId", "sessionContext"]), odd),
 )
 def test_fields_of_unusual_types_never_fail(
-    fields: dict[str, object], identity: dict[str, object]
+    fields: dict[str, Any], identity: dict[str, object]
 ) -> None:
     record = a_record(**({"userIdentity": identity} | fields))
 
