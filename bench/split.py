@@ -58,7 +58,7 @@ def large_file(path: Path) -> int:
 
 
 def run(split: Split, keys: Iterable[str]) -> tuple[int, float, float]:
-    """Split the files, throwing the outputs away; return events, seconds of CPU and of the clock."""
+    """Split the files, throwing the outputs away; return events, CPU seconds and seconds."""
     records = [split.noticed(a_notice(key)) for key in keys]
     stage = split.stage()
     began, clock = time.process_time(), time.monotonic()

@@ -21,6 +21,7 @@ from opstrail_schemas.topics import TopicName
 
 OUTPUT_OVERHEAD_BYTES = 200  # what a message costs in memory besides its value
 ITEMS_PER_BEAT = 512
+EXTRA_DATA = "extra-data"  # no fault, but AWS's own validation would call it tampering
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ class FileSplit:
 
     def _finished(self, part: Part, unpacked: Unpacked) -> Part:
         found = self._totals
-        reason = "extra-data" if unpacked.extra_data else None
+        reason = EXTRA_DATA if unpacked.extra_data else None
         if unpacked.damage is not None:
             reason = unpacked.damage.reason
             self._bury(part, self._file_letter(unpacked.damage, unpacked))

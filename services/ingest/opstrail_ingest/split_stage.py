@@ -16,11 +16,12 @@ import msgspec
 
 from opstrail_ingest.decisions import Again, Finished, Row, Skip, decision
 from opstrail_ingest.fetched import Fetched, ObjectReader, ObjectUnavailable
-from opstrail_ingest.file_split import Events, FileSplit, Part, SplitLimits, ledger_key
+from opstrail_ingest.file_split import EXTRA_DATA, Events, FileSplit, Part, SplitLimits, ledger_key
 from opstrail_ingest.ledger import Ledger
 from opstrail_ingest.masking import Masking
 from opstrail_ingest.object_key import object_key
 from opstrail_ingest.telemetry import (
+    ExtraData,
     FileRefused,
     FilesSplit,
     NoticeUnreadable,
@@ -299,7 +300,8 @@ class SplitStage:
     def _tell(part: Part, batch: _Batch) -> None:
         row = part.row
         if row is not None and row.reason is not None:
-            batch.happenings.append(FileRefused(row.bucket, row.key, row.reason))
+            happening = ExtraData if row.reason == EXTRA_DATA else FileRefused
+            batch.happenings.append(happening(row.bucket, row.key, row.reason))
 
     def _row(self, notice: FileNotice, fetched: Fetched | None) -> TrailFile:
         """Return a new row: what is known before the file is read."""

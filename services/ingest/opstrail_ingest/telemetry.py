@@ -59,6 +59,17 @@ class FileRefused(Happening):
 
 
 @dataclass(frozen=True, slots=True)
+class ExtraData(Happening):
+    """Bytes follow the first gzip member of a file. They were read like the rest."""
+
+    level = "warning"
+    text = "file goes on after its first gzip member; AWS's own validation would refuse it"
+    bucket: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectWaits(Happening):
     """An object cannot be read now; it waits among the dead letters and is tried again."""
 
