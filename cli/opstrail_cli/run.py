@@ -330,8 +330,8 @@ class Run:
 
 def _result(run: Run, installation: Installation, seconds: float) -> Result:
     counts = run.counts
-    dead = dict(counts.by_label("records_dead", "reason"))
-    for reason, number in counts.by_label("files_dead", "reason").items():
+    dead = dict(counts.by_label("dead_letters", "reason"))
+    for reason, number in counts.by_label("discover_dead", "reason").items():
         dead[reason] = dead.get(reason, 0) + number
     by_state = counts.by_label("files", "state")
     return Result(

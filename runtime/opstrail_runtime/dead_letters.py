@@ -36,7 +36,8 @@ class DeadLetters:
 
     def output(self, letter: DeadLetter) -> Output:
         """Return the message that files the dead letter."""
-        return Output(TopicName.DEAD_LETTERS, key_of(letter), self.codec.encode(letter))
+        value = self.codec.encode(letter)
+        return Output(TopicName.DEAD_LETTERS, key_of(letter), value, letter.reason)
 
     def tombstone(self, key: str) -> Output:
         """Return the message that says: the dead letter of that key is mended."""

@@ -13,6 +13,7 @@ Nothing here knows what the records mean. What can happen and what follows:
 | a stop signal | after the commit in work: marks cleared, slot and partitions given back |
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from opstrail_runtime.errors import LeaseLost, OutcomeUnknown, Unavailable
 from opstrail_runtime.source import Batch, Committed, Lease, Source
 from opstrail_runtime.stage import Commit, Partition, Record, Stage
 from opstrail_runtime.telemetry import (
+    DeadLettersWritten,
     LoopBeat,
     PartitionsAssigned,
     PartitionsRevoked,
@@ -284,6 +286,9 @@ class Loop:
         self._positions.update(commit.offsets)
         commit.after()
         emit(TransactionCommitted(self.name, len(commit.outputs), self.monotonic() - began))
+        reasons = Counter(output.reason for output in commit.outputs if output.reason)
+        if reasons:
+            emit(DeadLettersWritten(self.name, reasons))
 
     def _commit_ends(self) -> None:
         """Commit the end of partitions that are read to it: control records count as lag else."""

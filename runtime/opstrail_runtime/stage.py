@@ -25,11 +25,15 @@ class Record(NamedTuple):
 
 
 class Output(NamedTuple):
-    """One message to write. Its partition follows from its key (murmur2, as Java clients do)."""
+    """One message to write. Its partition follows from its key (murmur2, as Java clients do).
+
+    `reason` is that of a dead letter, for the counters; it is not written.
+    """
 
     topic: TopicName
     key: bytes
     value: bytes | None
+    reason: str | None = None
 
 
 def nothing() -> None:

@@ -64,6 +64,9 @@ RECORDS_FILTERED = counter("records_filtered", "Records left out by a rule.", ("
 RECORDS_EXPIRED = counter(
     "records_expired", "Records older than the retention horizon.", ("stage",)
 )
+DEAD_LETTERS = counter(
+    "dead_letters", "Dead letters written: records, files and messages.", ("stage", "reason")
+)
 TRANSACTIONS = counter("transactions", "Kafka transactions by outcome.", ("stage", "outcome"))
 COMMIT_SECONDS = histogram("transaction_seconds", "Time from begin to commit.", ("stage",))
 LOOP_BEAT = gauge("loop_beat_timestamp_seconds", "When the loop last polled.", ("stage",))
@@ -95,6 +98,21 @@ class RecordsCounted(Happening):
         RECORDS_EXPIRED.labels(self.stage).inc(self.expired)
         for reason, number in self.dead.items():
             RECORDS_DEAD.labels(self.stage, reason).inc(number)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettersWritten(Happening):
+    """Inputs did not get through; they are among the dead letters, with the reason."""
+
+    level = "warning"
+    text = "dead letters written"
+    stage: str
+    reasons: Mapping[str, int]
+
+    def count(self) -> None:
+        """Count them by reason."""
+        for reason, number in self.reasons.items():
+            DEAD_LETTERS.labels(self.stage, reason).inc(number)
 
 
 @dataclass(frozen=True, slots=True)
