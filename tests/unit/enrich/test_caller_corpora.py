@@ -2,21 +2,15 @@
 
 import gzip
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from opstrail_enrich.enrichment import Catalogs, enrich
 from opstrail_schemas.codec import decode_body, encode_body
 from opstrail_schemas.messages import Enrichment, Origin, RawEvent
+from tests.support.corpora import CORPORA, corpora
 
-pytestmark = [
-    pytest.mark.corpora,
-    pytest.mark.skipif("SHARED" not in os.environ, reason="SHARED names no folder of corpora"),
-]
+pytestmark = corpora
 KIND_OF_TYPE = {
     "Root": "root",
     "IAMUser": "iamUser",
@@ -33,7 +27,7 @@ KIND_OF_TYPE = {
 
 
 def texts() -> Iterator[str]:
-    for path in sorted(Path(os.environ["SHARED"], "corpora").rglob("*")):
+    for path in sorted(CORPORA.rglob("*")):
         if path.is_file():
             data = path.read_bytes()
             if data[:2] == b"\x1f\x8b":

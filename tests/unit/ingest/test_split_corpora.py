@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,12 +16,9 @@ from opstrail_ingest.raw_event import FileOrigin, RecordReader
 from opstrail_ingest.trail_file import Broken, Deferred, Element, split
 from opstrail_runtime.errors import InvalidRecord
 from opstrail_schemas.messages import RawEvent
+from tests.support.corpora import CORPORA, corpora
 
-CORPORA = Path(os.environ.get("SHARED", "../shared")) / "corpora"
-pytestmark = [
-    pytest.mark.corpora,
-    pytest.mark.skipif(not CORPORA.is_dir(), reason="SHARED names no folder with corpora"),
-]
+pytestmark = corpora
 
 
 def files(name: str) -> list[Path]:
