@@ -1,3 +1,3 @@
 """What every test run has."""
 
-pytest_plugins = ["tests.support.servers"]
+pytest_plugins = ["tests.support.figures", "tests.support.servers"]
