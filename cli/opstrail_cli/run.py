@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -228,7 +229,10 @@ def _run(source: str, *, until_idle: bool, number: int, out: Console) -> Result:
         run.stop()
     if (odd := balance(run.counts, READS)) and not run.restarts:
         out.print(f"[yellow]The counters do not add up: {odd}. This is a bug.[/yellow]")
-    return _result(run, installation, time.monotonic() - began)
+    result = _result(run, installation, time.monotonic() - began)
+    if source == "-" and not result.pending_retries:
+        shutil.rmtree(_stdin_folder(number), ignore_errors=True)
+    return result
 
 
 def _until_available(act: Callable[[], None], out: Console) -> None:
@@ -241,10 +245,14 @@ def _until_available(act: Callable[[], None], out: Console) -> None:
             time.sleep(SETUP_RETRY_S)
 
 
+def _stdin_folder(number: int) -> Path:
+    return state_folder() / "stdin" / str(number)
+
+
 def _local_files(source: str, number: int) -> dict[str, str]:
     """Return the settings that let split read the files of a folder, a file or standard input."""
     if source == "-":
-        folder = state_folder() / "stdin" / str(number)
+        folder = _stdin_folder(number)
         folder.mkdir(parents=True, exist_ok=True)
         roots = [folder]
     elif "://" in source:

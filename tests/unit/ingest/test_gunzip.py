@@ -14,7 +14,7 @@ from opstrail_ingest.gunzip import KEPT_BYTES, Budget, Unpacked, unpack
 from opstrail_runtime.errors import InvalidRecord
 
 TEXT = b"".join(hashlib.sha256(b"%d" % number).hexdigest().encode() for number in range(3000))
-PACKED = gzip.compress(TEXT)
+PACKED = gzip.compress(TEXT, mtime=0)
 
 
 def unpacked(stored: bytes, budget: Budget | None = None) -> Unpacked:
@@ -37,8 +37,8 @@ def header_with_everything() -> bytes:
     [
         TEXT,
         PACKED,
-        gzip.compress(PACKED),
-        gzip.compress(TEXT[:1000]) + gzip.compress(TEXT[1000:]),
+        gzip.compress(PACKED, mtime=0),
+        gzip.compress(TEXT[:1000], mtime=0) + gzip.compress(TEXT[1000:], mtime=0),
         PACKED + bytes(600),
         PACKED + b"not gzip",
         header_with_everything() + PACKED[10:],
