@@ -62,6 +62,7 @@ class FakeOpenSearch:
                 {
                     "_index": at[0],
                     "_id": at[1],
+                    "_version": self.versions.get(at),
                     "found": at in self.documents,
                     "_source": self.documents.get(at),
                 }

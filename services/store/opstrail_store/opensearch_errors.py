@@ -12,11 +12,11 @@ from opensearchpy.exceptions import (
     TransportError,
 )
 
-from opstrail_runtime.errors import Unavailable
+from opstrail_runtime.errors import Refused, Unavailable
 from opstrail_store.bulk_response import RequestVerdict, Retry, Stop, request_verdict
 
 
-class OpenSearchRefuses(Exception):
+class OpenSearchRefuses(Refused):
     """OpenSearch refuses for good (password, rights, no templates): waiting would not help."""
 
 

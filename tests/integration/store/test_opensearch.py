@@ -2,16 +2,18 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
+from click.testing import CliRunner
 from opensearchpy import OpenSearch
 
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.settings import OpenSearchSettings
+from opstrail_store import commands
 from opstrail_store.bulk_response import AlreadyThere, Reject, Stored
 from opstrail_store.content import content_of
 from opstrail_store.document import (
@@ -47,12 +49,12 @@ class Store:
     names: IndexNames
     sink: OpenSearchSink
 
-    def write(self, *events, pulse=None, guarded=True) -> list:
+    def write(self, *events, pulse=None, guarded=True):
         return self.sink.write(
             [self.a_write(event, guarded=guarded) for event in events], pulse or StillPulse()
         )
 
-    def a_write(self, enriched, *, guarded=True) -> Write:
+    def a_write(self, enriched, *, guarded=True):
         event = enriched.event
         return Write(
             index=self.names.of_event(event.event_time),
@@ -64,11 +66,11 @@ class Store:
             delivery=delivery_of(enriched, 1),
         )
 
-    def source(self, event_id="e-1", month=JAN) -> dict:
+    def source(self, event_id="e-1", month=JAN):
         index = f"{self.names.prefix}-events-v1-{month}"
         return self.client.get_source(index=index, id=f"111122223333/{event_id}")
 
-    def raw(self, event_id="e-1", month=JAN) -> bytes:
+    def raw(self, event_id="e-1", month=JAN):
         # By the connection: the client would parse, and so change, what we want to see.
         connection = self.client.transport.get_connection()
         index = f"{self.names.prefix}-events-v1-{month}"
@@ -91,12 +93,12 @@ def _leaves(properties: dict) -> int:
 
 
 @pytest.fixture
-def client(opensearch_url) -> OpenSearch:
+def client(opensearch_url):
     return new_client(OpenSearchSettings(url=opensearch_url))
 
 
 @pytest.fixture
-def store(client, namespace) -> Iterator[Store]:
+def store(client, namespace):
     execute(plan(client, namespace, Layout()))
     sink = OpenSearchSink(client, backoff=Backoff(first_s=0.1, longest_s=1, rng=random.Random(1)))
     yield Store(client, IndexNames(namespace), sink)
@@ -204,10 +206,10 @@ def test_the_higher_version_wins_in_any_order_and_a_replay_changes_nothing(store
 
 def test_the_first_event_of_an_identity_stays(store):
     store.write(an_enriched())
-    other = {"event_name": "StartInstance", "raw": a_raw(eventName="StartInstance")}
+    raw = a_raw(eventName="StartInstance")
 
     for version in (VERSION, VERSION + 1):
-        (verdict,) = store.write(an_enriched(version=version, **other))
+        (verdict,) = store.write(an_enriched(raw, version=version, event_name="StartInstance"))
         assert isinstance(verdict, Conflict)
     assert "StopInstance" == store.source()["eventName"]
 
@@ -233,7 +235,7 @@ def test_new_months_join_the_alias_with_our_mapping_and_nothing_else(store):
 class Reopening(StillPulse):
     """Opens what is closed when somebody waits for it."""
 
-    def __init__(self, act) -> None:
+    def __init__(self, act: Callable[[], object]) -> None:
         super().__init__()
         self.act = act
 
@@ -341,3 +343,19 @@ def test_templates_of_an_older_version_stop_the_service(store):
 
     with pytest.raises(NotSetUp):
         installed_layout(store.client, store.names.prefix)
+
+
+def test_the_command_shows_its_plan_and_acts_when_told(opensearch_url, store, monkeypatch):
+    monkeypatch.setenv("OPSTRAIL_OPENSEARCH__URL", opensearch_url)
+    monkeypatch.setenv("OPSTRAIL_STORE__INDEX_PREFIX", store.names.prefix)
+    store.client.indices.delete_index_template(name=store.names.files)
+
+    def said(*arguments: str) -> str:
+        result = CliRunner().invoke(commands.store, ["setup", *arguments])
+        assert 0 == result.exit_code, result.output
+        return result.output
+
+    assert f"create index template {store.names.files}" in said()
+    assert "1 to do: run again with --execute" in said()
+    assert "1 done" in said("--execute")
+    assert "nothing to do" in said()

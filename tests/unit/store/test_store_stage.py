@@ -11,7 +11,7 @@ from opstrail_schemas.messages import DeadLetter, EnrichedEvent, TrailFile
 from opstrail_schemas.topics import TopicName
 from opstrail_store.bulk_response import AlreadyThere, Reject, Stored
 from opstrail_store.index_name import IndexNames
-from opstrail_store.opensearch_sink import Conflict
+from opstrail_store.opensearch_sink import Conflict, Final, Write
 from opstrail_store.store_stage import Codecs, StoreStage
 from tests.support.enriched import JAN_2, a_raw, an_enriched
 
@@ -41,8 +41,8 @@ class ListingSink:
     """Keeps what it is given and answers with the verdicts it was told."""
 
     def __init__(self) -> None:
-        self.writes = []
-        self.verdicts = None
+        self.writes: list[Write] = []
+        self.verdicts: list[Final] = []
 
     def write(self, writes, pulse):
         self.writes += writes
@@ -70,7 +70,9 @@ def a_stage(sink, horizon_ms=None, check_setup=lambda: None):
     )
 
 
-def a_record(at: Partition, value: bytes | None, *, offset: int = 5, key: bytes | None = b"k"):
+def a_record(
+    at: Partition, value: bytes | None, *, offset: int = 5, key: bytes | None = b"k"
+) -> Record:
     return Record(at, offset, key, value, 0)
 
 

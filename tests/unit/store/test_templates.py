@@ -4,6 +4,7 @@ from opstrail_schemas.messages import (
     AccountInfo,
     Caller,
     DeadLetter,
+    Message,
     StackInfo,
     TrailFile,
     wire_name,
@@ -26,7 +27,7 @@ from opstrail_store.templates import (
 ALL = templates(IndexNames("x"), Layout("day", 3, 5), replicas="0-1")
 
 
-def names_of(message_type: type) -> set[str]:
+def names_of(message_type: type[Message]) -> set[str]:
     return {wire_name(name) for name in message_type.__struct_fields__}
 
 
