@@ -58,3 +58,7 @@ class OutcomeUnknown(LeaseLost):
 
 class Fenced(Exception):
     """Another process took this slot: this one must end. The message names the slot."""
+
+
+class Refused(Exception):
+    """A dependency refuses us for good (password, rights, not set up): a human must act."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 import structlog
 
 from opstrail_runtime.backoff import Backoff
-from opstrail_runtime.errors import Fenced, Unavailable
+from opstrail_runtime.errors import Fenced, Refused, Unavailable
 from opstrail_runtime.health import serve_health
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.kafka_topics import UnequalPartitions
@@ -28,7 +28,15 @@ from opstrail_schemas.topics import TopicName
 log = structlog.get_logger("opstrail")
 T = TypeVar("T")
 # What an operator can mend: said in one line, without a traceback.
-_SAID_PLAINLY = (Fenced, KafkaRefuses, OffsetsMissing, OurBug, NotRegistered, UnequalPartitions)
+_SAID_PLAINLY = (
+    Fenced,
+    KafkaRefuses,
+    NotRegistered,
+    OffsetsMissing,
+    OurBug,
+    Refused,
+    UnequalPartitions,
+)
 
 
 def configure_logs(settings: TelemetrySettings) -> None:
