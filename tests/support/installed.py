@@ -30,6 +30,10 @@ from tests.support.servers import Servers
 LOOK_EVERY_S = 0.05
 READ_WITHIN_S = 120.0  # only ever waited for by a test that fails
 SERVICES = ("split", "enrich", "store")
+FEW_PARTITIONS = {
+    "OPSTRAIL_KAFKA__FILES_PARTITIONS": "4",
+    "OPSTRAIL_KAFKA__EVENTS_PARTITIONS": "4",
+}
 
 
 class Message(NamedTuple):
@@ -39,6 +43,14 @@ class Message(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+
+
+class Place(NamedTuple):
+    """Where a message is."""
+
+    topic: str
+    partition: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +94,7 @@ class Running:
             time.sleep(LOOK_EVERY_S)
         lines = self.out.read_text().splitlines()
         if not lines:
-            raise AssertionError(f"the run gave no result:\n{self._told()}")
+            raise AssertionError(f"no result, exit code {self.process.returncode}:\n{self._told()}")
         return Ended(
             code=self.process.returncode,
             result=json.loads(lines[-1]),
@@ -175,7 +187,7 @@ class Installed:
         return Running(process, out, err, self.state / "opstrail" / "logs")
 
     @contextmanager
-    def running(self, source: Path, **more: str) -> Iterator[Running]:
+    def running(self, source: Path | str, **more: str) -> Iterator[Running]:
         """Run SOURCE until idle; whatever happens in the block, no process is left."""
         run = self.start("run", str(source), "--until-idle", "--json", **more)
         try:
@@ -183,7 +195,7 @@ class Installed:
         finally:
             run.stop()
 
-    def run(self, source: Path, **more: str) -> Ended:
+    def run(self, source: Path | str, **more: str) -> Ended:
         """Run SOURCE until idle, to its end."""
         with self.running(source, **more) as run:
             return run.ended()
@@ -301,12 +313,19 @@ class Installed:
         finally:
             consumer.close()
 
-    def produce(self, name: str, values: Iterable[tuple[int, bytes, bytes]]) -> None:
-        """Write (partition, key, value) to a topic as anybody could."""
+    def produce(self, name: str, values: Iterable[tuple[int, bytes, bytes]]) -> list[Place]:
+        """Write (partition, key, value) to a topic as anybody could; return where they are."""
         producer = Producer({"bootstrap.servers": self._addresses.kafka})
+        places: list[Place] = []
+
+        def delivered(error: KafkaError | None, message: Any) -> None:
+            assert error is None, error
+            places.append(Place(message.topic(), message.partition(), message.offset()))
+
         for partition, key, value in values:
-            producer.produce(self.topic(name), value, key, partition)
+            producer.produce(self.topic(name), value, key, partition, on_delivery=delivered)
         assert producer.flush(60) == 0
+        return places
 
     def clear(self) -> None:
         """Take topics and indices away, so that the next test finds quiet servers."""
