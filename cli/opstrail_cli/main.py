@@ -1,5 +1,6 @@
 """The `opstrail` command: gathers the services' commands, each imported when it is called."""
 
+import logging
 from importlib import import_module
 
 import click
@@ -47,6 +48,8 @@ def opstrail() -> None:
 
 def main() -> None:
     """Run the command line."""
+    # Commands speak for themselves; services set their logs up anew.
+    logging.basicConfig(level=logging.ERROR)
     opstrail(prog_name="opstrail")
 
 

@@ -39,8 +39,17 @@ _SAID_PLAINLY = (
 )
 
 
+class LibraryLogs(logging.Handler):
+    """Passes on what libraries log (librdkafka, botocore, urllib3), as lines like our own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log it; control characters of foreign texts are escaped by the renderer."""
+        log.log(record.levelno, "library", library=record.name, text=record.getMessage())
+
+
 def configure_logs(settings: TelemetrySettings) -> None:
     """Log to stderr: JSON lines, or readable ones on a terminal."""
+    logging.basicConfig(handlers=[LibraryLogs()], level=logging.WARNING, force=True)
     as_text = settings.log_format == "text" or (
         settings.log_format == "auto" and sys.stderr.isatty()
     )
