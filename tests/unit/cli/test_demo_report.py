@@ -1,6 +1,8 @@
 """The tour tells every difference between the store and the sample."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from rich.console import Console
 
@@ -55,7 +57,9 @@ def test_an_event_that_is_not_in_the_sample_is_told() -> None:
 
 
 def test_a_dead_letter_with_another_reason_is_told_twice() -> None:
-    other = [{**each, "reason": "cut-short"} for each in FOUND.dead_letters]
+    other: list[Mapping[str, Any]] = [
+        {**each, "reason": "cut-short"} for each in FOUND.dead_letters
+    ]
 
     assert 2 == len(list(differences(3, RESULT, replace(FOUND, dead_letters=other), WANTED)))
 
