@@ -14,14 +14,10 @@ import pytest
 
 from tests.support.corpora import CORPORA, corpora, identities_in
 from tests.support.figures import Figure
-from tests.support.installed import Ended, Installed, installed
+from tests.support.installed import FEW_PARTITIONS, Ended, Installed, installed
 from tests.support.servers import Servers
 
 MIB = 1024 * 1024
-FEW_PARTITIONS = {
-    "OPSTRAIL_KAFKA__FILES_PARTITIONS": "4",
-    "OPSTRAIL_KAFKA__EVENTS_PARTITIONS": "4",
-}
 pytestmark = [*corpora, pytest.mark.servers, pytest.mark.timeout(300)]
 
 
