@@ -310,6 +310,11 @@ class Installed:
                 consumer.get_watermark_offsets(TopicPartition(full, number), timeout=30)[1]
                 for number in there.partitions
             )
+        except KafkaException as error:
+            # A topic that is being created has partitions before they have leaders.
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+            return 0
         finally:
             consumer.close()
 
