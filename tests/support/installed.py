@@ -30,6 +30,11 @@ from tests.support.servers import Servers
 LOOK_EVERY_S = 0.05
 READ_WITHIN_S = 120.0  # only ever waited for by a test that fails
 SERVICES = ("split", "enrich", "store")
+_BEING_CREATED = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
 FEW_PARTITIONS = {
     "OPSTRAIL_KAFKA__FILES_PARTITIONS": "4",
     "OPSTRAIL_KAFKA__EVENTS_PARTITIONS": "4",
@@ -299,7 +304,7 @@ class Installed:
                 yield decode(message.value, context)
 
     def written(self, name: str) -> int:
-        """Return how many offsets of a topic are taken; of an absent topic, none."""
+        """Return how many offsets of a topic are taken; none while it is being created."""
         full = self.topic(name)
         consumer = Consumer(
             {"bootstrap.servers": self._addresses.kafka, "group.id": f"{self.name}.looks-on"}
@@ -311,10 +316,9 @@ class Installed:
                 for number in there.partitions
             )
         except KafkaException as error:
-            # A topic that is being created has partitions before they have leaders.
-            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
-                raise
-            return 0
+            if error.args[0].code() in _BEING_CREATED:
+                return 0
+            raise
         finally:
             consumer.close()
 
