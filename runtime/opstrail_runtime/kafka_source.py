@@ -20,6 +20,7 @@ _PASSING = frozenset(
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._TIMED_OUT,  # noqa: SLF001
         KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - partitions are lost: a callback tells
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -79,32 +80,42 @@ class KafkaSource:
             self._subscribed = True
         generation = self._generation
         try:
-            messages = self._consumer.consume(1, timeout_s)
-            if messages:
-                messages += self._consumer.consume(max(1, most_records - 1), 0)
+            first = self._consumer.consume(1, timeout_s)
+            self._take(first)
+            if first:
+                self._take(self._consumer.consume(max(1, most_records - 1), 0))
         except KafkaException as error:
             raise translated(error_of(error), slot=self._slot) from error
         if self._held:
-            self._stash += messages
             return Batch((), self.lease())
-        records = self._records(self._stash + messages)
-        self._stash = []
+        records = self._records()
         if records and self._generation != generation:
             # What was fetched before the rebalance may belong to another member by now.
             raise LeaseLost("a rebalance came while records were fetched")
         return Batch(records, self.lease() if records else Lease(self._generation))
 
-    def _records(self, messages: Sequence[Message]) -> list[Record]:
-        records = []
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Keep records and ends, also while held. Raises what an error means."""
+        failed = None
         for message in messages:
             error = message.error()
-            if error is None:
+            if error is None or error.code() == _END:
+                self._stash.append(message)
+            elif error.code() not in _PASSING:  # errors may come without a partition
+                failed = error
+        if failed is not None:
+            raise translated(failed, slot=self._slot)
+
+    def _records(self) -> list[Record]:
+        """Return the records that were kept."""
+        records = []
+        for message in self._stash:
+            if message.error() is None:
                 records.append(record_of(message, self._names))
-            elif error.code() == _END:
+            else:
                 at, end = place_of(message, self._names)
                 self._ends[at] = end
-            elif error.code() not in _PASSING:
-                raise translated(error, slot=self._slot)
+        self._stash = []
         return [record for record in records if record.partition in self._begun]
 
     def changes(self) -> Changes:

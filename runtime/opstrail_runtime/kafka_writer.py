@@ -108,10 +108,7 @@ class KafkaWriter:
         return self._producer
 
     def _drop(self) -> None:
-        """Let go of the producer, and end what it left open while we are at it.
-
-        Failing that is no harm: the next commit begins with it, and the transaction times out.
-        """
+        """Let go of the producer. What it left open ends when the next commit begins."""
         if self._producer is not None:
             self._producer.purge(in_queue=True, in_flight=True, blocking=False)
             self._producer.poll(0)

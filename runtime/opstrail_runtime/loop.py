@@ -9,14 +9,15 @@ Nothing here knows what the records mean. What can happen and what follows:
 | a rebalance | the batch is dropped; state of lost partitions is forgotten, of new ones restored |
 | Unavailable | wait with back-off while polling, then the same records again |
 | LeaseLost | rewind to the committed offsets, read again |
+| Refused | marks cleared, since no input is to blame; then the process ends |
 | Fenced, any other error | the process ends; see crash_marks.py for what the next one does |
 | a stop signal | after the commit in work: marks cleared, slot and partitions given back |
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.crash_marks import (
@@ -30,7 +31,7 @@ from opstrail_runtime.crash_marks import (
     mark_of,
     text_of,
 )
-from opstrail_runtime.errors import LeaseLost, OutcomeUnknown, Unavailable
+from opstrail_runtime.errors import Fenced, LeaseLost, OutcomeUnknown, Refused, Unavailable
 from opstrail_runtime.source import Batch, Committed, Lease, Source
 from opstrail_runtime.stage import Commit, Partition, Record, Stage
 from opstrail_runtime.telemetry import (
@@ -89,14 +90,21 @@ class Loop:
     _waiting_to_begin: set[Partition] = field(default_factory=set)
     _stop_asked_at: float | None = None
     _polled_at: float = 0.0
+    _in_doubt: bool = False  # a commit of unknown outcome: `_positions` may be behind it
+    _failures: int = 0
 
     def run(self) -> None:
-        """Work until a stop is asked for. Raises Fenced, OffsetsMissing, OurBug and bugs."""
+        """Work until a stop is asked for. Raises Fenced, Refused, OffsetsMissing, OurBug, bugs."""
         try:
             with suppress(Stopping):  # what is not committed is read again by whoever comes next
                 while not self.stopping():
                     self.step()
             self._stop_cleanly()
+        except Refused:
+            # Else the next process would take this end for a death at the input that was in work.
+            with suppress(Refused, Fenced):
+                self._stop_cleanly()
+            raise
         finally:
             self.source.close()
             self.writer.close()
@@ -104,13 +112,23 @@ class Loop:
     def step(self) -> int:
         """Poll once and work on what came. Returns the number of records worked on."""
         try:
-            return self._step()
+            worked_on = self._step()
         except OutcomeUnknown as unknown:
+            self._in_doubt = True
             emit(TransactionAborted(self.name, str(unknown)))
             self._patiently(self._start_over)
         except LeaseLost as lost:
             emit(TransactionAborted(self.name, str(lost)))
             self._patiently(self._rewind)
+        except Unavailable as away:
+            # Outside of a stage's work: what was polled is lost, so it is read again.
+            emit(TransactionAborted(self.name, str(away)))
+            self._failures += 1
+            self._wait_through(self.backoff.wait_s(self._failures), why=str(away))
+            self._patiently(self._rewind)
+        else:
+            self._failures = 0
+            return worked_on
         return 0
 
     # The heart, given to stages whose work takes long (stage.Pulse).
@@ -174,15 +192,18 @@ class Loop:
         return batch
 
     def _follow_changes(self) -> None:
-        changes = self.source.changes()
-        if changes.revoked:
-            self._forget(changes.revoked)
-        self._waiting_to_begin |= set(changes.assigned)
+        self._note_changes()
         if not self._waiting_to_begin:
             return
         emit(PartitionsAssigned(self.name, len(self._waiting_to_begin)))
         self._patiently(self._begin)
         self.ready = True
+
+    def _note_changes(self) -> None:
+        changes = self.source.changes()
+        if changes.revoked:
+            self._forget(changes.revoked)
+        self._waiting_to_begin |= set(changes.assigned)
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
         emit(PartitionsRevoked(self.name, len(partitions)))
@@ -231,12 +252,18 @@ class Loop:
             begin[partition] = (start, CLEAN)
         return begin
 
-    def _work(self, records: Sequence[Record], lease: Lease, mark: Mark = RUNNING) -> None:
+    def _work(
+        self,
+        records: Sequence[Record],
+        lease: Lease,
+        under_way: Mapping[Partition, Mark] | None = None,
+    ) -> None:
+        """Work until all is committed. `under_way`: marks to commit with a part of an input."""
         attempt = 0
         while records:
             try:
                 for commit in self.stage.work(records, self):
-                    self._commit(commit, lease, mark)
+                    self._commit(commit, lease, RUNNING, under_way)
                     records = [r for r in records if r.offset >= self._positions[r.partition]]
                     attempt = 0
                     if records:
@@ -261,9 +288,10 @@ class Loop:
                 portion = records[:1]
             else:
                 portion = records[: care.size]
-                announced = Committed(portion[0].offset, text_of(care.mark(portion[-1].offset + 1)))
-                self.writer.commit((), {partition: announced}, lease)
-                self._work(portion, lease)
+                at, mark = portion[0].offset, care.mark(portion[-1].offset + 1)
+                self.writer.commit((), {partition: Committed(at, text_of(mark))}, lease)
+                # A chunk of a file that got through is progress: earlier deaths do not count.
+                self._work(portion, lease, {partition: replace(mark, deaths=0, set_aside=0)})
                 self._cares[partition] = care_after_progress(care, self._positions[partition])
             records = records[len(portion) :]
 
@@ -275,12 +303,21 @@ class Loop:
         if after.is_our_bug:
             raise OurBug(f"{self.name}: {after.set_aside} inputs in a row killed the process")
 
-    def _commit(self, commit: Commit, lease: Lease, mark: Mark) -> None:
+    def _commit(
+        self,
+        commit: Commit,
+        lease: Lease,
+        mark: Mark,
+        under_way: Mapping[Partition, Mark] | None = None,
+    ) -> None:
         if not self.source.holds(lease):
             raise LeaseLost("a rebalance came before the commit")
         began = self.monotonic()
         offsets = {
             partition: Committed(at, text_of(mark)) for partition, at in commit.offsets.items()
+        } or {
+            partition: Committed(self._positions[partition], text_of(part))
+            for partition, part in (under_way or {}).items()
         }
         self.writer.commit(commit.outputs, offsets, lease)
         self._positions.update(commit.offsets)
@@ -313,10 +350,14 @@ class Loop:
 
     def _start_over(self) -> None:
         """Restore all state anew and go back to what is committed: an unknown commit may hold."""
+        # An empty transaction first: a new producer settles what the old one left open. Else state
+        # would wait for the end of that transaction until it times out.
+        self.writer.commit((), {}, self.source.lease())
         held = list(self._positions)
         self.stage.forget(held)
         self.stage.restore(held, self)
         self._rewind()
+        self._in_doubt = False
 
     def _patiently(self, act: Callable[[], None]) -> None:
         """Do it, waiting while Kafka or the registry is away and while partitions move."""
@@ -330,16 +371,18 @@ class Loop:
             except LeaseLost as lost:
                 attempt += 1
                 why = str(lost)
-                changes = self.source.changes()
-                self._waiting_to_begin |= set(changes.assigned)
-                if changes.revoked:
-                    self._forget(changes.revoked)
             else:
                 return
-            try:
-                self.wait(self.backoff.wait_s(attempt), why=why)
-            except LeaseLost:
-                continue
+            self._wait_through(self.backoff.wait_s(attempt), why=why)
+
+    def _wait_through(self, seconds: float, *, why: str) -> None:
+        """Wait while nothing is in work: a rebalance ends it early and is taken note of.
+
+        What follows may act for partitions that we hold only: another member works on the others.
+        """
+        with suppress(LeaseLost, Unavailable):
+            self.wait(seconds, why=why)
+        self._note_changes()
 
     def _check_drain(self) -> None:
         """Raise Stopping when a stop was asked for and the time to finish is over."""
@@ -351,6 +394,9 @@ class Loop:
             raise Stopping
 
     def _stop_cleanly(self) -> None:
+        if self._in_doubt:
+            return  # our positions may be behind what is committed: never go back
+        self._note_changes()  # what went is another member's now
         clean = {
             partition: Committed(at, text_of(CLEAN)) for partition, at in self._positions.items()
         }

@@ -1,16 +1,17 @@
 """The loop on the in-memory broker: order of effects, faults, crash loops."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from opstrail_runtime.backoff import Backoff
-from opstrail_runtime.errors import LeaseLost, OutcomeUnknown, Unavailable
+from opstrail_runtime.crash_marks import mark_of
+from opstrail_runtime.errors import LeaseLost, OutcomeUnknown, Refused, Unavailable
 from opstrail_runtime.loop import Limits, Loop, OffsetsMissing, OurBug
 from opstrail_runtime.memory import MemoryKafka, MemorySource, MemoryWriter
-from opstrail_runtime.source import Committed
+from opstrail_runtime.source import Batch, Committed, Lease
 from opstrail_runtime.stage import Commit, Output, Partition, Pulse, Record
 from opstrail_schemas.topics import TopicName
 
@@ -308,3 +309,163 @@ def test_a_lost_lease_in_work_rewinds() -> None:
     steps(a_loop(kafka, stage))
 
     assert values(kafka) == [b"a", b"b"]
+
+
+def test_an_outage_outside_of_work_is_waited_out_too() -> None:
+    kafka = a_broker(b"a", b"b")
+    loop = a_loop(kafka, Copying())
+    real = loop.source.poll
+    polls = iter([False, False, True])
+
+    def poll(**how: float) -> Batch:
+        batch = real(**how)  # type: ignore[arg-type]
+        if next(polls, False):
+            raise Unavailable("kafka", "what came with this poll is lost")
+        return batch
+
+    loop.source.poll = poll  # type: ignore[method-assign]
+    steps(loop)
+
+    assert values(kafka) == [b"a", b"b"]
+
+
+def test_kafka_away_while_a_mark_is_written_does_not_end_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kafka = a_broker(b"poison", b"a")
+    died = Copying(kills(b"poison"))
+    with pytest.raises(Killed):
+        steps(a_loop(kafka, died))
+    loop = a_loop(kafka, Copying())
+    real = loop.writer.commit
+    away = iter([True, True])
+
+    def commit(*args: object) -> None:
+        if next(away, False):
+            raise Unavailable("kafka", "no transaction can begin")
+        real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop.writer, "commit", commit)
+    steps(loop)
+
+    assert values(kafka) == [b"poison", b"a"]
+
+
+def test_a_partition_that_goes_while_its_state_is_waited_for_is_not_begun() -> None:
+    kafka = a_broker(partitions=2)
+    gone, stays = Partition(IN, 0), Partition(IN, 1)
+    restored: list[list[Partition]] = []
+
+    class Away(Copying):
+        def restore(self, partitions: Sequence[Partition], pulse: Pulse) -> None:
+            restored.append(list(partitions))
+            if len(restored) == 1:
+                loop.source.rebalance(revoked=[gone])  # type: ignore[attr-defined]
+                raise Unavailable("kafka", "the ledger cannot be read")
+
+    loop = a_loop(kafka, Away())
+    loop.backoff = Backoff(first_s=20, longest_s=20, rng=random.Random(1))
+    steps(loop)
+
+    assert restored == [[gone, stays], [stays]]
+    assert ("group", gone) not in kafka.offsets
+
+
+def test_a_stop_while_a_commit_is_in_doubt_does_not_take_offsets_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kafka = a_broker(b"a", b"b")
+    asked: list[bool] = []
+
+    class NotAgain(Copying):
+        def restore(self, partitions: Sequence[Partition], pulse: Pulse) -> None:
+            super().restore(partitions, pulse)
+            if asked:
+                raise Unavailable("kafka", "the ledger cannot be read")
+
+    loop = a_loop(kafka, NotAgain())
+    loop.stopping = lambda: bool(asked)
+    real = loop.writer.commit
+
+    def commit(
+        outputs: Sequence[Output], offsets: Mapping[Partition, Committed], at: Lease
+    ) -> None:
+        real(outputs, offsets, at)
+        if outputs and not asked:
+            asked.append(True)
+            raise OutcomeUnknown("it is committed, but the reply was lost")
+
+    monkeypatch.setattr(loop.writer, "commit", commit)
+    loop.run()
+
+    assert committed(kafka).offset == 2
+
+
+def test_after_a_commit_in_doubt_the_open_transaction_is_ended_before_state_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kafka = a_broker(b"a")
+    order: list[str] = []
+
+    class Telling(Copying):
+        def restore(self, partitions: Sequence[Partition], pulse: Pulse) -> None:
+            super().restore(partitions, pulse)
+            order.append("restore")
+
+    loop = a_loop(kafka, Telling())
+    real = loop.writer.commit
+    lost = [True]
+
+    def commit(
+        outputs: Sequence[Output], offsets: Mapping[Partition, Committed], at: Lease
+    ) -> None:
+        if outputs and lost:
+            lost.clear()
+            raise OutcomeUnknown("the reply was lost")
+        order.append("commit" if outputs or offsets else "empty")
+        real(outputs, offsets, at)
+
+    monkeypatch.setattr(loop.writer, "commit", commit)
+    steps(loop)
+
+    assert order == ["restore", "commit", "empty", "restore", "commit"]
+
+
+def test_a_refusal_is_blamed_on_no_input_however_often_the_process_is_started() -> None:
+    kafka = a_broker(b"a", b"b")
+
+    def refuse(_: Record) -> None:
+        raise Refused("403: no right to write")
+
+    for _ in range(8):
+        with pytest.raises(Refused):
+            a_loop(kafka, Copying(refuse)).run()
+        assert committed(kafka) == Committed(0, "")
+    steps(a_loop(kafka, Copying()))
+
+    assert values(kafka, TopicName.DEAD_LETTERS) == []
+    assert values(kafka) == [b"a", b"b"]
+
+
+def test_a_file_whose_chunks_get_through_is_not_set_aside_by_deaths_between_them() -> None:
+    kafka = a_broker(b"large")
+    chunks: list[int] = []
+
+    class Chunks(Copying):
+        """Commits one chunk a life, then dies, until eight are done."""
+
+        def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
+            while len(chunks) < 8:
+                yield Commit(
+                    [Output(OUT, b"large", b"%d" % len(chunks))],
+                    after=lambda: chunks.append(len(chunks)),
+                )
+                raise Killed
+            yield Commit(offsets=offsets_after(records))
+
+    deaths = run_until_it_lives(kafka, Chunks(), most_deaths=20)
+
+    assert deaths == 8
+    assert values(kafka) == [b"%d" % number for number in range(8)]
+    assert values(kafka, TopicName.DEAD_LETTERS) == []
+    assert not mark_of(committed(kafka).metadata).deaths

@@ -1,0 +1,128 @@
+"""KafkaSource over a consumer that is told what to return: no record is lost to an error."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+
+from opstrail_runtime.errors import Unavailable
+from opstrail_runtime.kafka_source import KafkaSource
+from opstrail_runtime.stage import Partition
+from opstrail_runtime.topic_names import TopicNames
+from opstrail_schemas.topics import TopicName
+
+NAMES = TopicNames("")
+IN = Partition(TopicName.EVENTS_RAW, 0)
+
+
+class Told:
+    """A message of librdkafka."""
+
+    def __init__(self, offset: int | None, code: int | None = None) -> None:
+        self._offset, self._code = offset, code
+
+    def error(self) -> KafkaError | None:
+        return None if self._code is None else KafkaError(self._code)
+
+    def topic(self) -> str | None:
+        return None if self._offset is None else NAMES.full(IN.topic)
+
+    def partition(self) -> int | None:
+        return None if self._offset is None else IN.number
+
+    def offset(self) -> int | None:
+        return self._offset
+
+    def key(self) -> bytes:
+        return b"k"
+
+    value = key
+
+    def timestamp(self) -> tuple[int, int]:
+        return 0, 0
+
+
+class Consumer:
+    """A consumer: each `consume` gives the next of `answers`, or does what it is."""
+
+    def __init__(self) -> None:
+        self.answers: list[list[Told] | Callable[[], list[Told]]] = []
+        self.revoke: Callable[[Any, list[TopicPartition]], None]
+
+    def subscribe(
+        self, _topics: list[str], *, on_assign: Any, on_revoke: Any, on_lost: Any
+    ) -> None:
+        self.revoke = on_lost
+        on_assign(self, [TopicPartition(NAMES.full(IN.topic), IN.number)])
+
+    def consume(self, _most: int, _timeout_s: float) -> list[Told]:
+        answer = self.answers.pop(0) if self.answers else []
+        return answer() if callable(answer) else answer
+
+    def consumer_group_metadata(self) -> str:
+        return "metadata"
+
+    def __getattr__(self, _name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+@pytest.fixture
+def consumer() -> Consumer:
+    return Consumer()
+
+
+@pytest.fixture
+def source(consumer: Consumer) -> KafkaSource:
+    source = KafkaSource(consumer, [IN.topic], NAMES, slot="s")  # type: ignore[arg-type]
+    source.poll(timeout_s=0, most_records=10)
+    source.changes()
+    source.begin({IN: 0})
+    return source
+
+
+def offsets(source: KafkaSource) -> list[int]:
+    return [record.offset for record in source.poll(timeout_s=0, most_records=10).records]
+
+
+def test_records_that_came_with_an_error_come_with_the_next_poll(
+    source: KafkaSource, consumer: Consumer
+) -> None:
+    consumer.answers = [[Told(0)], [Told(1), Told(None, KafkaError.UNKNOWN), Told(2)]]
+
+    with pytest.raises(Unavailable):
+        source.poll(timeout_s=0, most_records=10)
+
+    assert offsets(source) == [0, 1, 2]
+
+
+def test_being_too_slow_to_poll_is_told_by_the_loss_of_partitions_and_by_nothing_else(
+    source: KafkaSource, consumer: Consumer
+) -> None:
+    def lose() -> list[Told]:
+        consumer.revoke(consumer, [TopicPartition(NAMES.full(IN.topic), IN.number)])
+        return []
+
+    source.hold()
+    consumer.answers = [[Told(None, KafkaError._MAX_POLL_EXCEEDED)], [Told(0)], lose]
+    lease = source.lease()
+    source.poll(timeout_s=0, most_records=10)
+    source.poll(timeout_s=0, most_records=10)
+    source.release()
+
+    assert not source.holds(lease)
+    assert source.changes().revoked == (IN,)
+    assert offsets(source) == []
+
+
+def test_ends_that_were_reached_while_held_count_after_their_records(
+    source: KafkaSource, consumer: Consumer
+) -> None:
+    source.hold()
+    consumer.answers = [[Told(0)], [Told(2, KafkaError._PARTITION_EOF)]]
+    source.poll(timeout_s=0, most_records=10)
+    assert source.ends() == {}
+    source.release()
+
+    assert offsets(source) == [0]
+    assert source.ends() == {IN: 2}
