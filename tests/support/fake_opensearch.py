@@ -22,6 +22,7 @@ class FakeOpenSearch:
         self.before: Callable[[list[dict[str, Any]]], None] = lambda _: None
         self.after: Callable[[list[dict[str, Any]]], None] = lambda _: None
         self.refuses: Callable[[dict[str, Any]], tuple[int, str] | None] = lambda _: None
+        self.look_up_errors: list[str] = []
 
     def bulk(self, *, body: bytes, params: Mapping[str, str]) -> dict[str, Any]:
         """Apply a bulk body, each item for itself."""
@@ -57,6 +58,9 @@ class FakeOpenSearch:
         """Return what is there."""
         asked = [(doc["_index"], doc["_id"]) for doc in body["docs"]]
         self.looked_up.append([id_ for _, id_ in asked])
+        if self.look_up_errors:
+            error = {"type": self.look_up_errors.pop(0)}
+            return {"docs": [{"_index": at[0], "_id": at[1], "error": error} for at in asked]}
         return {
             "docs": [
                 {

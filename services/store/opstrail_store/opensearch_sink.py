@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, assert_never
 
 import msgspec
 from opensearchpy import OpenSearch
-from opensearchpy.exceptions import OpenSearchException
+from opensearchpy.exceptions import OpenSearchException, TransportError
 
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.stage import Pulse
@@ -39,6 +39,8 @@ _DELIVERY = ("bucket", "key", "recordIndex", "storedAt")
 # Whole names only: with a dotted one among them OpenSearch needs 700 us a document, else 90.
 _CONTENT = ",".join(CONTENT_FIELDS)
 _CONTENT_AND_DELIVERY = f"{_CONTENT},opstrail"
+# What a look-up answers for an index that holds nothing that we could overwrite.
+_NOTHING_THERE = frozenset({"index_not_found_exception", "index_closed_exception"})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -170,10 +172,15 @@ class OpenSearchSink:
         ]
         found = self._look_up(guarded, _CONTENT, pulse)
         kept: dict[tuple[str, str], Content] = {}
+        deleted = {(w.index, w.id): at for at, w in enumerate(writes) if w.body is None}
         for at, write in enumerate(writes):
-            if write.content is None:
-                continue
             address = (write.index, write.id)
+            if write.content is None:
+                # Tried again a minute after its deletion, when OpenSearch has forgotten that one's
+                # version (index.gc_deletes), it would come back and stay.
+                if at < deleted.get(address, at):
+                    yield at, AlreadyThere()
+                continue
             there = found.get(address)
             if there is not None and not is_same(write.content, there.source):
                 yield at, _conflict(write)
@@ -209,7 +216,6 @@ class OpenSearchSink:
         for start in range(0, len(addresses), self._max_documents):
             some = addresses[start : start + self._max_documents]
             answer = self._patiently(partial(self._ask_for, some, fields), pulse)
-            # An index that does not exist yet, or is closed, answers with an error for the item.
             found |= {
                 (doc["_index"], doc["_id"]): _There(doc["_version"], doc.get("_source", {}))
                 for doc in answer["docs"]
@@ -218,13 +224,21 @@ class OpenSearchSink:
         return found
 
     def _ask_for(self, addresses: Sequence[tuple[str, str]], fields: str) -> Any:
-        return self._client.mget(
+        answer = self._client.mget(
             body={"docs": [{"_index": index, "_id": id_} for index, id_ in addresses]},
             params={
                 "_source_includes": fields,
-                "filter_path": "docs._index,docs._id,docs._version,docs.found,docs._source",
+                "filter_path": "docs._index,docs._id,docs._version,docs.found,docs._source,"
+                "docs.error.type",
             },
         )
+        for doc in answer["docs"]:
+            kind = doc.get("error", {}).get("type")
+            if kind is not None and kind not in _NOTHING_THERE:
+                # A shard that is away says nothing about what it holds.
+                status = 403 if kind == "security_exception" else 503
+                raise TransportError(status, kind, {"error": doc["error"]})
+        return answer
 
     def _patiently(self, ask: Callable[[], Any], pulse: Pulse) -> Any:
         attempt = 0

@@ -203,6 +203,46 @@ def test_a_deletion_of_what_is_gone_is_done(sink):
 # Identity
 
 
+def test_what_a_later_deletion_removes_does_not_come_back_when_it_was_put_off(sink, server):
+    put_off = iter([(429, "busy")])
+    server.refuses = lambda document: next(put_off, None) if document else None
+    letter, tombstone = a_write("letter", 7), Write("i", "letter", 8, None)
+
+    def forget(_: object) -> None:  # what index.gc_deletes does after a minute
+        server.versions.clear()
+
+    server.after = forget
+
+    assert sink.write([letter, tombstone], StillPulse()) == [AlreadyThere(), Stored()]
+    assert not server.documents
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_shard_that_is_away_while_looking_up_is_waited_for(sink, server, times):
+    sink.write([an_event(name="Run")], StillPulse())
+    server.look_up_errors = ["no_shard_available_action_exception"] * times
+    pulse = StillPulse()
+
+    (verdict,) = sink.write([an_event(name="Stop", version=LOWEST_VERSION + 1)], pulse)
+
+    assert isinstance(verdict, Conflict)
+    assert len(pulse.waits) == times
+    assert server.documents["i", "a"]["eventName"] == "Run"
+
+
+def test_an_index_that_is_not_there_holds_nothing(sink, server):
+    server.look_up_errors = ["index_not_found_exception"]
+
+    assert sink.write([an_event(version=LOWEST_VERSION + 1)], StillPulse()) == [Stored()]
+
+
+def test_a_look_up_that_we_may_not_make_stops(sink, server):
+    server.look_up_errors = ["security_exception"]
+
+    with pytest.raises(OpenSearchRefuses, match="security_exception"):
+        sink.write([an_event(version=LOWEST_VERSION + 1)], StillPulse())
+
+
 def test_the_first_event_of_an_identity_stays(sink, server):
     sink.write([an_event(name="First")], StillPulse())
 
