@@ -1,6 +1,7 @@
 """Kafka transactions on librdkafka: the real `Writer`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -64,11 +65,12 @@ class KafkaWriter:
             self._drop()
             raise
         except SystemError as error:
-            # The binding trips over delivery reports that come with a fatal error, which is the
-            # cause of what it raises then (confluent-kafka 2.16, measured).
+            # The binding trips over delivery reports that come with a fatal error; that error is
+            # the cause of what it raises then, or lost (confluent-kafka 2.16, measured).
+            fatal = _cause(error) or _asked(producer)
             self._drop()
-            if (fatal := _cause(error)) is None:
-                raise
+            if fatal is None:
+                raise OutcomeUnknown(f"librdkafka's binding failed: {error}") from error
             raise translated_in_transaction(fatal, slot=self._slot) from error
 
     def _produce(self, producer: Producer, output: Output) -> None:
@@ -110,8 +112,9 @@ class KafkaWriter:
     def _drop(self) -> None:
         """Let go of the producer. What it left open ends when the next commit begins."""
         if self._producer is not None:
-            self._producer.purge(in_queue=True, in_flight=True, blocking=False)
-            self._producer.poll(0)
+            with suppress(KafkaException, SystemError):  # what failed is known already
+                self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+                self._producer.poll(0)
             self._producer = None
 
     def close(self) -> None:
@@ -124,3 +127,12 @@ def _cause(error: BaseException | None) -> KafkaError | None:
     while error is not None and not isinstance(error, KafkaException):
         error = error.__cause__ or error.__context__
     return None if error is None else error_of(error)
+
+
+def _asked(producer: Producer) -> KafkaError | None:
+    """Return what is wrong with a producer, by asking it to abort."""
+    try:
+        producer.abort_transaction(OFFSETS_TIMEOUT_S)
+    except KafkaException as error:
+        return error_of(error)
+    return None
