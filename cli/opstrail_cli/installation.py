@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from opstrail_runtime.codecs import asked
-from opstrail_runtime.kafka_lags import KafkaLags
 from opstrail_runtime.kafka_topics import KafkaTopics
-from opstrail_runtime.wiring import group_id, new_admin, new_registry, topic_names
+from opstrail_runtime.wiring import group_id, new_admin, new_lags, new_registry
 from opstrail_schemas.topics import TopicName
 from opstrail_store.index_name import IndexNames
 from opstrail_store.settings import Settings
@@ -21,7 +20,7 @@ class Installation:
         self._settings = settings
         admin = new_admin(settings.kafka)
         self._topics = KafkaTopics(admin, settings.kafka)
-        self._lags = KafkaLags(admin, topic_names(settings.kafka))
+        self._lags = new_lags(settings.kafka)
         self._opensearch = new_client(settings.opensearch)
         self._names = IndexNames(settings.store.index_prefix)
 

@@ -1,15 +1,11 @@
 """How far a service is behind: records between its committed offsets and the ends of its topics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
-    TopicCollection,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from opstrail_runtime.kafka_errors import settled
+from opstrail_runtime.kafka_errors import error_of, settled, translated
 from opstrail_runtime.topic_names import TopicNames
 from opstrail_schemas.topics import TopicName
 
@@ -18,10 +14,19 @@ _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 class KafkaLags:
-    """Asks brokers for offsets. Raises Unavailable where they do not answer."""
+    """Asks brokers for offsets. Raises Unavailable where they do not answer.
 
-    def __init__(self, admin: AdminClient, names: TopicNames) -> None:
+    `consumer` returns a client that only asks for a group's offsets and never joins it: the admin
+    client ends the process with a segmentation fault where a broker that was just started, or has
+    just taken the group over, answers NOT_COORDINATOR (librdkafka #5040; seen on 2.16).
+    """
+
+    def __init__(
+        self, admin: AdminClient, consumer: Callable[[str], Consumer], names: TopicNames
+    ) -> None:
         self._admin = admin
+        self._consumer = consumer
+        self._consumers: dict[str, Consumer] = {}
         self._names = names
 
     def lag(self, group: str, topics: Sequence[TopicName]) -> int:
@@ -43,15 +48,21 @@ class KafkaLags:
         ends = settled(
             self._admin.list_offsets(dict.fromkeys(partitions, _LATEST), request_timeout=TIMEOUT_S)
         )
-        asked = settled(
-            self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group, partitions)], request_timeout=TIMEOUT_S
-            )
-        )
-        committed = {
-            (at.topic, at.partition): max(at.offset, 0) for at in asked[group].topic_partitions
-        }
+        committed = self._committed(group, partitions)
         return sum(
-            max(0, end.offset - committed.get((at.topic, at.partition), 0))
-            for at, end in ends.items()
+            max(0, end.offset - committed[at.topic, at.partition]) for at, end in ends.items()
         )
+
+    def _committed(
+        self, group: str, partitions: list[TopicPartition]
+    ) -> Mapping[tuple[str, int], int]:
+        if group not in self._consumers:
+            self._consumers[group] = self._consumer(group)
+        try:
+            found = self._consumers[group].committed(partitions, timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise translated(error_of(error), slot=group) from error
+        for at in found:
+            if at.error is not None:
+                raise translated(at.error, slot=group)
+        return {(at.topic, at.partition): max(at.offset, 0) for at in found}

@@ -36,11 +36,10 @@ from opstrail_ingest.sqs_source import SqsSource
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.codecs import Codecs
 from opstrail_runtime.dead_letters import DeadLetters
-from opstrail_runtime.kafka_lags import KafkaLags
 from opstrail_runtime.settings import S3Settings
 from opstrail_runtime.wiring import (
     group_id,
-    new_admin,
+    new_lags,
     new_log,
     new_plain_producer,
     new_registry,
@@ -213,7 +212,7 @@ def gate(settings: Settings) -> Gate:
     """Return what holds a backfill back."""
     how = settings.discover
     return Gate(
-        reader=KafkaLags(new_admin(settings.kafka), topic_names(settings.kafka)),
+        reader=new_lags(settings.kafka),
         groups={
             service: group_id(settings.kafka, service)
             for service in READS

@@ -4,16 +4,15 @@ import uuid
 
 import pytest
 
-from opstrail_runtime.kafka_lags import KafkaLags
 from opstrail_runtime.kafka_topics import KafkaTopics
 from opstrail_runtime.settings import KafkaSettings
 from opstrail_runtime.source import Committed
 from opstrail_runtime.wiring import (
     group_id,
     new_admin,
+    new_lags,
     new_source,
     new_writer,
-    topic_names,
 )
 from tests.support.kafka_contract import IN, joined, outputs, until
 from tests.support.servers import Servers
@@ -29,7 +28,7 @@ def test_a_group_that_committed_its_ends_has_no_lag(servers: Servers) -> None:
     )
     admin = new_admin(settings)
     KafkaTopics(admin, settings).create_missing()
-    lags = KafkaLags(admin, topic_names(settings))
+    lags = new_lags(settings)
     source = joined(new_source(settings, "enrich", [IN], slot=f"{settings.topic_prefix}.0"))
     writer = new_writer(settings, slot=f"{settings.topic_prefix}.0")
     writer.commit(outputs("a", "b", "c", "d"), {}, source.lease())
@@ -44,3 +43,14 @@ def test_a_group_that_committed_its_ends_has_no_lag(servers: Servers) -> None:
     assert behind >= 4
     assert lags.lag(group, [IN]) == 0
     source.close()
+
+
+def test_to_ask_for_a_group_that_nobody_has_heard_of_does_no_harm(servers: Servers) -> None:
+    settings = KafkaSettings(
+        bootstrap_servers=servers.addresses.kafka,
+        topic_prefix=f"test-{uuid.uuid4().hex[:8]}",
+        events_partitions=2,
+    )
+    KafkaTopics(new_admin(settings), settings).create_missing()
+
+    assert new_lags(settings).lag(group_id(settings, "nobody"), [IN]) == 0
