@@ -12,6 +12,8 @@ from opstrail_runtime.topic_names import TopicNames
 from opstrail_schemas.topics import TopicName
 
 TIMEOUT_S = 10.0
+MOST_BYTES = 8 * 1024 * 1024  # of values in one poll: 2,000 large records took store to 480 MiB
+STEP = 100  # records taken at a time until then
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own code
 # Passing troubles of a client that reconnects by itself: it goes on polling.
 _PASSING = frozenset(
@@ -80,10 +82,15 @@ class KafkaSource:
             self._subscribed = True
         generation = self._generation
         try:
-            first = self._consumer.consume(1, timeout_s)
-            self._take(first)
-            if first:
-                self._take(self._consumer.consume(max(1, most_records - 1), 0))
+            messages = self._consumer.consume(1, timeout_s)
+            taken = size = 0
+            while messages:
+                self._take(messages)
+                taken += len(messages)
+                size += sum(len(message) for message in messages)  # a message's length: its value's
+                if taken >= most_records or size >= MOST_BYTES:
+                    break
+                messages = self._consumer.consume(min(STEP, most_records - taken), 0)
         except KafkaException as error:
             raise translated(error_of(error), slot=self._slot) from error
         if self._held:

@@ -39,6 +39,9 @@ class Told:
 
     value = key
 
+    def __len__(self) -> int:
+        return len(self.value())
+
     def timestamp(self) -> tuple[int, int]:
         return 0, 0
 
@@ -126,3 +129,18 @@ def test_ends_that_were_reached_while_held_count_after_their_records(
 
     assert offsets(source) == [0]
     assert source.ends() == {IN: 2}
+
+
+def test_a_poll_ends_when_it_has_enough_bytes(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opstrail_runtime.kafka_source.MOST_BYTES", 3)
+    source = KafkaSource(consumer, [IN.topic], NAMES, slot="s.0")  # type: ignore[arg-type]
+    source.poll(timeout_s=0, most_records=100)
+    source.begin({IN: 0})
+    consumer.answers = [[Told(0)], [Told(1), Told(2)], [Told(3)]]
+
+    records = source.poll(timeout_s=0, most_records=100).records
+
+    assert [0, 1, 2] == [record.offset for record in records]
+    assert [3] == [r.offset for r in source.poll(timeout_s=0, most_records=100).records]
