@@ -43,14 +43,3 @@ def test_a_group_that_committed_its_ends_has_no_lag(servers: Servers) -> None:
     assert behind >= 4
     assert lags.lag(group, [IN]) == 0
     source.close()
-
-
-def test_to_ask_for_a_group_that_nobody_has_heard_of_does_no_harm(servers: Servers) -> None:
-    settings = KafkaSettings(
-        bootstrap_servers=servers.addresses.kafka,
-        topic_prefix=f"test-{uuid.uuid4().hex[:8]}",
-        events_partitions=2,
-    )
-    KafkaTopics(new_admin(settings), settings).create_missing()
-
-    assert new_lags(settings).lag(group_id(settings, "nobody"), [IN]) == 0
