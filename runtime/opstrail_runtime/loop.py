@@ -70,6 +70,7 @@ class Limits:
     poll_s: float = 0.2
     drain_s: float = 20.0
     from_earliest: bool = False
+    clear_crash_marks: bool = False
 
 
 @dataclass(slots=True)
@@ -240,16 +241,23 @@ class Loop:
 
     def _where_to_begin(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, Mark]]:
         found = self.source.committed(partitions)
-        begin = {partition: (at.offset, mark_of(at.metadata)) for partition, at in found.items()}
-        without = [partition for partition in partitions if partition not in begin]
-        for partition, start in self.source.log_starts(without).items() if without else ():
-            if start != 0 and not self.limits.from_earliest:
+        begin = {}
+        for partition, start in self.source.log_starts(partitions).items():
+            at = found.get(partition)
+            first = 0 if at is None else at.offset
+            if first < start and not self.limits.from_earliest:
+                held = "no committed offset" if at is None else f"{at.offset} is committed"
                 raise OffsetsMissing(
-                    f"{self.name}: no committed offset for {partition.topic} {partition.number}, "
-                    f"and its offsets 0 to {start - 1} are gone. If this is a new group on an old "
-                    "log, start once with --from-earliest; if not, offsets or records were lost"
+                    f"{self.name}: {held} for {partition.topic} {partition.number}, and its "
+                    f"offsets {first} to {start - 1} are gone. A new group on an old log is "
+                    "started once with --from-earliest; if it is not new, records were lost "
+                    "before they were read, and --from-earliest goes on behind them"
                 )
-            begin[partition] = (start, CLEAN)
+            if at is None or first < start:
+                begin[partition] = (start, CLEAN)
+            else:
+                clear = self.limits.clear_crash_marks
+                begin[partition] = (first, CLEAN if clear else mark_of(at.metadata))
         return begin
 
     def _work(

@@ -111,6 +111,10 @@ class LoopSettings(Section):
     from_earliest: bool = Field(
         default=False, description="A new group on an old log may begin at its oldest record."
     )
+    clear_crash_marks: bool = Field(
+        default=False,
+        description="Forget which inputs killed the process, after the service was mended.",
+    )
 
 
 class ServiceSettings(BaseSettings):

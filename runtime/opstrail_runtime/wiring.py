@@ -196,6 +196,7 @@ def new_loop(
             most_records=settings.loop.most_records,
             drain_s=settings.loop.drain_s,
             from_earliest=settings.loop.from_earliest,
+            clear_crash_marks=settings.loop.clear_crash_marks,
         ),
         backoff=Backoff(first_s=0.5, longest_s=30, rng=random.Random(os.getpid())),  # noqa: S311
         monotonic=time.monotonic,

@@ -24,6 +24,7 @@ from opstrail_enrich.stack_inventory import stack_facts
 from opstrail_enrich.wiring import Patient, fact_log, fact_writer
 from opstrail_runtime.errors import Fenced, InvalidRecord, LeaseLost, Unavailable
 from opstrail_runtime.kafka_errors import KafkaRefuses
+from opstrail_runtime.loop_options import loop_options
 from opstrail_runtime.stage import Output
 from opstrail_schemas.codec import Codec
 from opstrail_schemas.registry import NotRegistered
@@ -62,6 +63,7 @@ def opened() -> Iterator[Catalog]:
 
 
 @click.command()
+@loop_options
 def enrich() -> None:
     """Say of each raw event who called, in which account, on which stack."""
     try:

@@ -20,6 +20,7 @@ from opstrail_ingest.places import BadSource, Files, Place, Prefix, Queue, place
 from opstrail_ingest.serve import DONE, INTERRUPTED, serve_discover, serve_split
 from opstrail_ingest.settings import Settings
 from opstrail_ingest.wiring import build_discover, build_retries, findings, gate, notifications
+from opstrail_runtime.loop_options import loop_options
 from opstrail_runtime.serve import StopSignal, until_available
 
 LEFTOVERS = 3
@@ -36,6 +37,7 @@ def ingest() -> None:
 
 
 @ingest.command()
+@loop_options
 def split() -> None:
     """Split the files that were noticed."""
     sys.exit(serve_split(_settings()))

@@ -191,7 +191,10 @@ class SplitStage:
                 return
             fetched = self._reader.fetch(notice, pulse)
         except ObjectUnavailable as error:
-            yield self._unavailable(notice, known, error, batch)
+            if isinstance(known, Finished) and not notice.forced and error.reason == "not-found":
+                yield self._skipped(notice, Skip(known.records))  # done, and removed since
+            else:
+                yield self._unavailable(notice, known, error, batch)
             return
         with closing(fetched):
             yield from self._split(notice, known, fetched, pulse, batch)
@@ -239,6 +242,12 @@ class SplitStage:
     ) -> Part:
         """Let the object wait among the dead letters, or give it up after long."""
         now_ms = self._now_ms()
+        if isinstance(known, Finished) and notice.forced:  # a replay that failed: it stays `done`
+            batch.happenings.append(ObjectGivenUp(notice.bucket, notice.key, error.reason, 1))
+            text = f"{error.reason}: {error.message}"
+            part = self._letter_part(notice, self._row(notice, None), "object-unavailable", text)
+            part.row = None
+            return part
         row = known if isinstance(known, TrailFile) else self._row(notice, None)
         waits = row.state == "waiting" and row.first_failed_at is not None
         tries = row.tries + 1 if waits else 1

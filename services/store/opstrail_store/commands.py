@@ -5,6 +5,7 @@ import sys
 import click
 
 from opstrail_runtime.errors import Unavailable
+from opstrail_runtime.loop_options import loop_options
 from opstrail_store.opensearch_errors import OpenSearchRefuses
 from opstrail_store.serve import serve
 from opstrail_store.settings import Settings, SetupSettings
@@ -14,6 +15,7 @@ from opstrail_store.wiring import new_client
 
 
 @click.group(invoke_without_command=True)
+@loop_options
 @click.pass_context
 def store(context: click.Context) -> None:
     """Write enriched events into OpenSearch (the service), or set OpenSearch up."""

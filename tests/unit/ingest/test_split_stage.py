@@ -280,6 +280,28 @@ def test_even_a_file_that_goes_whole_is_cut_where_memory_would_fill() -> None:
     assert len(split.events) == len(LARGE)
 
 
+def test_a_file_that_is_done_stays_so_when_its_object_is_removed() -> None:
+    split = a_split({KEY: trail_file(RECORDS)})
+    split.run(a_notice())
+    split.objects.stored.clear()
+
+    split.run(a_notice())
+
+    assert ["done"] == [row.state for row in split.rows]
+    assert {} == split.letters
+
+
+def test_a_replay_that_fails_leaves_the_file_done_and_a_dead_letter() -> None:
+    split = a_split({KEY: trail_file(RECORDS)})
+    split.run(a_notice())
+    split.objects.stored.clear()
+
+    split.run(a_notice(forced=True))
+
+    assert ["done"] == [row.state for row in split.rows]
+    assert (letter(split).reason, letter(split).retry_at) == ("object-unavailable", None)
+
+
 def test_an_object_that_cannot_be_read_waits_and_holds_up_nobody() -> None:
     other = f"other-{KEY}"
     split = a_split({other: trail_file(RECORDS)})

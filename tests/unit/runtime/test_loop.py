@@ -193,6 +193,25 @@ def test_a_partition_without_committed_offset_begins_at_0_only() -> None:
         loop.step()
 
 
+def test_records_that_were_lost_before_they_were_read_are_named() -> None:
+    kafka = a_broker(b"a", b"b", b"c")
+    kafka.offsets[("group", Partition(IN, 0))] = Committed(1)
+    loop = a_loop(kafka, Copying())
+    loop.source.log_starts = lambda partitions: dict.fromkeys(partitions, 2)  # type: ignore[method-assign]
+
+    with pytest.raises(OffsetsMissing, match=r"1 is committed.*offsets 1 to 1 are gone"):
+        loop.step()
+
+
+def test_cleared_crash_marks_let_a_mended_service_go_on() -> None:
+    kafka = a_broker(b"a")
+    kafka.offsets[("group", Partition(IN, 0))] = Committed(0, "running aside=5")
+
+    steps(a_loop(kafka, Copying(), clear_crash_marks=True))
+
+    assert values(kafka) == [b"a"]
+
+
 def test_from_earliest_begins_where_the_log_does() -> None:
     kafka = a_broker(b"a", b"b")
     loop = a_loop(kafka, Copying(), from_earliest=True)
