@@ -222,9 +222,9 @@ class Installed:
     def stored(self) -> int:
         """Return how many events the store shows now."""
         self.opensearch.indices.refresh(index=f"{self.name}-events", ignore=[404])
-        count: int = self.opensearch.count(index=f"{self.name}-events", ignore=[404]).get(
-            "count", 0
-        )
+        # 503: the first index is being made, and its shard is not there yet.
+        found = self.opensearch.count(index=f"{self.name}-events", ignore=[404, 503])
+        count: int = found.get("count", 0)
         return count
 
     def dead_letters(self) -> list[dict[str, Any]]:
