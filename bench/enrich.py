@@ -110,9 +110,9 @@ def print_cost_of_a_catalog(events: list[RawEvent]) -> None:
     mixed = with_opsworks(events)
     empty, full = Catalogs(), Catalogs()
     for number in range(10_000):
-        full.stacks.add(b"s%d" % number, stack_defined(str(number), name="x"))
-        full.stacks.add(b"i%d" % number, child_belongs("instance", str(number), str(number)))
-    full.stacks.add(b"i", child_belongs("instance", INSTANCE, "1", region=None))
+        full.stacks.facts.add(b"s%d" % number, stack_defined(str(number), name="x"))
+        full.stacks.facts.add(b"i%d" % number, child_belongs("instance", str(number), str(number)))
+    full.stacks.facts.add(b"i", child_belongs("instance", INSTANCE, "1", region=None))
     seconds = []
     for catalogs in (empty, full):
         began = time.perf_counter()

@@ -215,6 +215,7 @@ class StackFact(Message, frozen=True, kw_only=True):
     attributes: dict[str, str] = {}
     valid_from: int | None = None
     concerns: list[str] = []
+    leads_to: list[str] = []
     source: str
     event_id: str | None = None
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opstrail_enrich.enrich_stage import EnrichStage, EventCodecs
-from opstrail_enrich.event_keys import key_of
 from opstrail_enrich.fact_log import FactLog
-from opstrail_enrich.facts import digest_of
 from opstrail_enrich.window import Window
 from opstrail_runtime.dead_letters import DeadLetters
 from opstrail_runtime.memory import MemoryKafka, MemoryLog
 from opstrail_runtime.stage import Commit
 from opstrail_schemas.codec import Codec, UnknownSchema
+from opstrail_schemas.facts import digest_of, key_of
 from opstrail_schemas.identity import event_key
 from opstrail_schemas.messages import (
     Account,
@@ -90,6 +89,7 @@ def stack_defined(
         attributes=attributes,
         valid_from=since,
         concerns=[key_of(ACCOUNT, None, "stack", stack_id)],
+        leads_to=[key_of(ACCOUNT, None, "stack", stack_id)],
         source="import",
     )
 
@@ -115,6 +115,7 @@ def child_belongs(
         attributes=attributes,
         valid_from=since,
         concerns=[key_of(ACCOUNT, region, kind, child_id)],
+        leads_to=[] if stack_id is None else [key_of(ACCOUNT, None, "stack", stack_id)],
         source="trail",
     )
 

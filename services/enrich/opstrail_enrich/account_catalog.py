@@ -1,8 +1,10 @@
 """What is known about accounts: a fold over the set of account facts (PURE)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from opstrail_enrich.facts import LATEST, Said, as_of
+from opstrail_enrich.as_of import LATEST, Said, as_of
+from opstrail_runtime.fact_table import FactTable
+from opstrail_schemas.facts import account_key
 from opstrail_schemas.messages import Account, AccountInfo
 
 _TAG = "tag:"
@@ -12,34 +14,18 @@ class AccountCatalog:
     """All account facts known, in any order, each once."""
 
     def __init__(self) -> None:
-        self._seen: set[bytes] = set()
-        self._about: dict[str, list[Said]] = {}
+        self.facts = FactTable(Account, cache_kib=4096)
 
-    def __len__(self) -> int:
-        return len(self._seen)
-
-    def __contains__(self, digest: bytes) -> bool:
-        return digest in self._seen
-
-    def add(self, digest: bytes, fact: Account) -> bool:
-        """Add a fact; return whether it is new."""
-        if digest in self._seen:
-            return False
-        self._seen.add(digest)
-        self._about.setdefault(fact.account_id, []).append(
-            Said(fact.valid_from, None, _attributes(fact))
-        )
-        return True
-
-    def facts_about(self, account_id: str) -> Sequence[Said]:
+    def said(self, account_id: str) -> list[Said]:
         """Return all that facts say about an account, whenever they hold."""
-        return self._about.get(account_id, ())
+        return [
+            Said(fact.valid_from, None, _attributes(fact))
+            for fact in self.facts.about(account_key(account_id))
+        ]
 
     def contradictions(self, fact: Account) -> list[str]:
         """Return what is known otherwise of the same time: together they leave it unknown."""
-        known = as_of(
-            LATEST, (s for s in self.facts_about(fact.account_id) if s.since == fact.valid_from)
-        )
+        known = as_of(LATEST, (s for s in self.said(fact.account_id) if s.since == fact.valid_from))
         return [
             f"account {fact.account_id}: {name} is {value!r} here, {known[name]!r} is known"
             for name, value in _attributes(fact).items()
@@ -48,7 +34,7 @@ class AccountCatalog:
 
     def info(self, account_id: str, at: int | None = LATEST) -> AccountInfo | None:
         """Return what is known of an account as of a time; None where that is nothing."""
-        said = as_of(at, self._about.get(account_id, ()))
+        said = as_of(at, self.said(account_id))
         if not said:
             return None
         return AccountInfo(
@@ -64,7 +50,7 @@ class AccountCatalog:
 
     def accounts(self) -> Iterator[tuple[str, AccountInfo]]:
         """Yield every account and what is known of it last, by number."""
-        for account_id in sorted(self._about):
+        for account_id in sorted({fact.account_id for fact in self.facts.facts()}):
             yield account_id, self.info(account_id) or AccountInfo()
 
 

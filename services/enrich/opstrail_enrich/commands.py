@@ -120,7 +120,7 @@ def import_stacks(
             accounts_of_stacks={s.stack_id: s.account_id for s in known.stacks()},
             valid_from=_ms(valid_from),
         )
-        plan = plan_import(facts, known.__contains__, known.contradictions)
+        plan = plan_import(facts, known.facts.__contains__, known.contradictions)
         _carry_out(plan, TopicName.STACK_FACTS, found.facts.stack_facts, found, execute=execute)
 
 
@@ -133,7 +133,7 @@ def import_accounts(files: tuple[Path, ...], valid_from: datetime | None, *, exe
     with opened() as found:
         known = found.facts.catalogs.accounts
         facts = account_facts(_saved(files), valid_from=_ms(valid_from))
-        plan = plan_import(facts, known.__contains__, known.contradictions)
+        plan = plan_import(facts, known.facts.__contains__, known.contradictions)
         _carry_out(plan, TopicName.ACCOUNTS, found.facts.accounts, found, execute=execute)
 
 

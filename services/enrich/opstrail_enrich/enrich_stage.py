@@ -4,9 +4,11 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from opstrail_enrich.enrichment import enrich
 from opstrail_enrich.fact_log import FactLog
+from opstrail_enrich.learning import facts_of
 from opstrail_enrich.telemetry import WindowHeld
 from opstrail_enrich.window import Seen, Window, content_of
 from opstrail_runtime.codecs import decoded
@@ -22,6 +24,7 @@ from opstrail_schemas.topics import TopicName, topic
 
 STAGE = "enrich"
 INPUTS = (TopicName.EVENTS_RAW, TopicName.EVENTS_REREAD)
+T = TypeVar("T")
 _BEAT_EVERY = 100  # records; about 10 ms of work
 
 
@@ -80,7 +83,8 @@ class EnrichStage:
         began = self.monotonic()
         if not self.facts.restored:
             self.facts.restore(pulse)
-            known = len(self.facts.catalogs.stacks) + len(self.facts.catalogs.accounts)
+            catalogs = self.facts.catalogs
+            known = len(catalogs.stacks.facts) + len(catalogs.accounts.facts)
             emit(StateRestored(STAGE, "facts", known, self.monotonic() - began))
         began = self.monotonic()
         raw = [p.number for p in partitions if p.topic == TopicName.EVENTS_RAW]
@@ -97,17 +101,21 @@ class EnrichStage:
                 self.window.forget(partition.number)
 
     def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
-        """Enrich records, in transactions of bounded size."""
-        self.facts.catch_up(pulse)
-        batch = _Batch()
-        for count, record in enumerate(records):
-            if count % _BEAT_EVERY == 0:
-                pulse.beat()
-            if batch.size >= self.transaction_bytes:
-                yield self._commit(batch)
-                batch = _Batch()
-            self._take(record, batch)
-        yield self._commit(batch)
+        """Enrich records, in transactions of bounded size.
+
+        What the records of a transaction teach counts for all of them, whatever their order.
+        """
+        for portion in _portions(records, self.transaction_bytes):
+            self.facts.catch_up(pulse)
+            batch = _Batch()
+            events = []
+            for record in _beating(portion, pulse):
+                if (taken := self._taken(record, batch)) is not None:
+                    events.append((record, taken))
+                    self._learn(taken, batch)
+            for record, event in _beating(events, pulse):
+                batch.add(self._enriched(record, event))
+            yield self._commit(batch)
 
     def set_aside(self, record: Record) -> Commit:
         """File a record that killed the process as a dead letter."""
@@ -139,28 +147,29 @@ class EnrichStage:
         batch.came += 1
         batch.offsets[record.partition] = record.offset + 1
 
-    def _take(self, record: Record, batch: _Batch) -> None:
+    def _taken(self, record: Record, batch: _Batch) -> RawEvent | None:
+        """Return the event to enrich; None for a repeat and for what is a dead letter."""
         self._begin(record, batch)
-        is_reread = record.partition.topic == TopicName.EVENTS_REREAD
-        codec = self.codecs.reread if is_reread else self.codecs.raw
+        is_reread = _is_reread(record)
         try:
-            event = decoded(codec, record)
+            event = decoded(self.codecs.reread if is_reread else self.codecs.raw, record)
         except InvalidRecord as error:
             letter = self.dead_letters.of_record(record, error, now_ms=self.now_ms())
             batch.bury(letter, error.reason)
-            return
-        if is_reread:
-            out = self.codecs.repaired
-            batch.add(self._enriched(record, event, codec, out, TopicName.EVENTS_REPAIRED))
-            return
-        match self._seen(record, event, batch):
+            return None
+        match Seen.NEW if is_reread else self._seen(record, event, batch):
             case Seen.NEW:
-                out = self.codecs.enriched
-                batch.add(self._enriched(record, event, codec, out, TopicName.EVENTS_ENRICHED))
+                return event
             case Seen.REPEAT:
                 batch.repeats += 1
             case Seen.CONFLICT:
                 batch.bury(self._conflict(record, event), "id-conflict")
+        return None
+
+    def _learn(self, event: RawEvent, batch: _Batch) -> None:
+        for fact in facts_of(event):
+            if (message := self.facts.learn(fact)) is not None:
+                batch.add(message)
 
     def _seen(self, record: Record, event: RawEvent, batch: _Batch) -> Seen:
         """Look an event up in the window and among this transaction's; note it there if new."""
@@ -177,14 +186,12 @@ class EnrichStage:
             return Seen.NEW
         return Seen.REPEAT if held == content else Seen.CONFLICT
 
-    def _enriched(
-        self,
-        record: Record,
-        event: RawEvent,
-        codec: Codec[RawEvent],
-        enriched_codec: Codec[EnrichedEvent],
-        name: TopicName,
-    ) -> Output:
+    def _enriched(self, record: Record, event: RawEvent) -> Output:
+        name, codec, enriched_codec = (
+            (TopicName.EVENTS_REPAIRED, self.codecs.reread, self.codecs.repaired)
+            if _is_reread(record)
+            else (TopicName.EVENTS_ENRICHED, self.codecs.raw, self.codecs.enriched)
+        )
         value = append_enrichment(
             record.value or b"",
             enrich(event, self.facts.catalogs),
@@ -221,6 +228,7 @@ class EnrichStage:
 
     def _commit(self, batch: _Batch) -> Commit:
         def committed() -> None:
+            self.facts.keep_learnt()
             for (number, identity), content in batch.fresh.items():
                 self.window.add(number, identity, content)
             emit(WindowHeld(len(self.window)))
@@ -235,6 +243,28 @@ class EnrichStage:
             )
 
         return Commit(batch.outputs, batch.offsets, committed)
+
+
+def _is_reread(record: Record) -> bool:
+    return record.partition.topic == TopicName.EVENTS_REREAD
+
+
+def _portions(records: Sequence[Record], most_bytes: int) -> Iterator[Sequence[Record]]:
+    """Cut records into transactions: their outputs are little larger than they are."""
+    start = size = 0
+    for end, record in enumerate(records):
+        if size >= most_bytes:
+            yield records[start:end]
+            start, size = end, 0
+        size += len(record.value or b"")
+    yield records[start:]
+
+
+def _beating(items: Sequence[T], pulse: Pulse) -> Iterator[T]:
+    for count, item in enumerate(items):
+        if count % _BEAT_EVERY == 0:
+            pulse.beat()
+        yield item
 
 
 def _identity(record: Record, event: RawEvent) -> bytes:

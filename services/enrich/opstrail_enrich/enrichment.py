@@ -9,6 +9,7 @@ from opstrail_enrich.event_keys import is_opsworks, keys_of, named_by
 from opstrail_enrich.record_view import RecordView, members, parsed, text_of, view_of
 from opstrail_enrich.stack_catalog import StackCatalog
 from opstrail_enrich.stack_info import stack_info
+from opstrail_schemas.facts import version_of
 from opstrail_schemas.messages import Enrichment, RawEvent
 
 # Raised whenever the rules give another result for the same event and facts: what is enriched
@@ -26,17 +27,12 @@ class Catalogs:
     accounts_offset: int = 0
 
 
-def version_of(rules_version: int, facts: int) -> int:
-    """Return the version of an enriched event: rules first, then the number of facts about it."""
-    return (rules_version << 32) + 1 + facts
-
-
 def enrich(event: RawEvent, catalogs: Catalogs) -> Enrichment:
     """Return who called, in which account, on which stack, as of the event's own time."""
     view = view_of(event.raw)
     named = named_by(event, view)
-    reach = catalogs.stacks.reach(keys_of(event, named))
-    facts = reach.facts + len(catalogs.accounts.facts_about(event.account_id))
+    keys = keys_of(event, named)
+    facts = catalogs.stacks.facts.reach(keys) + catalogs.accounts.facts.reach(keys)
     return Enrichment(
         rules_version=RULES_VERSION,
         version=version_of(RULES_VERSION, facts),
@@ -45,7 +41,7 @@ def enrich(event: RawEvent, catalogs: Catalogs) -> Enrichment:
         caller=caller_of(event, view),
         account=catalogs.accounts.info(event.account_id, event.event_time),
         stack=stack_info(event, named, catalogs.stacks) if is_opsworks(event) else None,
-        stack_keys=list(reach.keys),
+        stack_keys=list(keys),
         issued_access_key_id=_issued_key(event, view),
     )
 

@@ -1,19 +1,4 @@
-"""What an event names that a fact can be about, and the keys of such things (PURE).
-
-A key is a text. Facts list the keys that they concern, documents the keys that they name
-(`opstrail.stackKeys`): that is how a fact finds the documents that it changes. The forms:
-
-| key | thing |
-|---|---|
-| `account/ACCOUNT` | an account: its name, path, state |
-| `ACCOUNT/KIND/ID` | stack, layer, instance, app, deployment, command, volume, ... |
-| `ACCOUNT/REGION/KIND/ID` | elasticIp and loadBalancer: unique in an account and Region only |
-| `ACCOUNT/KIND/ARN` | rds and ecsCluster: their ARNs are what OpsWorks knows them by |
-| `ACCOUNT/role/ARN` | a role that OpsWorks uses for stacks |
-
-ACCOUNT is the event's, REGION the endpoint's (`-` where it is not known). A form never changes:
-keys are stored with documents and facts. New kinds may come.
-"""
+"""What an event names that a fact can be about (PURE). Keys: see `opstrail_schemas.facts`."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -21,13 +6,13 @@ from typing import Any, Literal, NamedTuple
 
 from opstrail_enrich.opsworks_actions import KIND_OF_MEMBER, SOURCE, actions
 from opstrail_enrich.record_view import RecordView, members, parsed, text_of
+from opstrail_schemas.facts import account_key, key_of
 from opstrail_schemas.messages import RawEvent
 
 # Bounds what one record can make of itself: a request of 4 MiB could list 100,000 ids, and the
 # enriched message must stay under 8 MiB. The API takes lists of a few dozen.
 MOST_NAMED = 1_000
 LONGEST_ID = 512
-_REGIONAL = ("elasticIp", "loadBalancer")
 # With and without a slash at the end: AWS's guide shows both.
 _ARN = re.compile(
     r"arn:[a-z0-9-]+:opsworks:[a-z0-9-]*:\d*:(?P<kind>stack|layer|instance|app)/(?P<id>[^/]+)/?",
@@ -42,18 +27,6 @@ class Named(NamedTuple):
     id: str
     where: Literal["request", "response", "arn"]
     member: str
-
-
-def account_key(account_id: str) -> str:
-    """Return the key of an account."""
-    return f"account/{account_id}"
-
-
-def key_of(account_id: str, aws_region: str | None, kind: str, identifier: str) -> str:
-    """Return the key of a thing of OpsWorks."""
-    if kind in _REGIONAL:
-        return f"{account_id}/{aws_region or '-'}/{kind}/{identifier}"
-    return f"{account_id}/{kind}/{identifier}"
 
 
 def is_opsworks(event: RawEvent) -> bool:

@@ -1,24 +1,27 @@
-"""The facts topics, followed: everything from their start once, then whatever is newer."""
+"""The facts topics, followed: everything from their start once, then whatever is newer.
 
-from collections.abc import Callable, Iterator
+A transaction's own facts count at once, for all its records, and are taken back when it is not
+committed (`catch_up` of the next attempt does that).
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from opstrail_enrich.enrichment import Catalogs
-from opstrail_enrich.facts import FACT_VERSION
 from opstrail_enrich.telemetry import FactsIgnored, FactsRead
 from opstrail_runtime.codecs import decoded
 from opstrail_runtime.errors import InvalidRecord
+from opstrail_runtime.fact_table import Fact, FactTable
 from opstrail_runtime.log import Log
-from opstrail_runtime.stage import Partition, Pulse, Record
+from opstrail_runtime.stage import Output, Partition, Pulse, Record
 from opstrail_runtime.telemetry import emit
 from opstrail_schemas.codec import Codec
+from opstrail_schemas.facts import FACT_VERSION, digest_of
 from opstrail_schemas.messages import Account, StackFact
 from opstrail_schemas.topics import TopicName
 
 STACK_FACTS = Partition(TopicName.STACK_FACTS, 0)
 ACCOUNTS = Partition(TopicName.ACCOUNTS, 0)
-Fact = TypeVar("Fact", StackFact, Account)
 
 
 @dataclass(slots=True)
@@ -30,6 +33,7 @@ class FactLog:
     accounts: Codec[Account]
     catalogs: Catalogs = field(default_factory=Catalogs)
     restored: bool = False
+    _learnt: list[StackFact | Account] = field(default_factory=list)
 
     def restore(self, pulse: Pulse) -> None:
         """Read all facts from the logs' start, once. Raises Unavailable: call again."""
@@ -40,25 +44,53 @@ class FactLog:
         self.restored = True
 
     def catch_up(self, pulse: Pulse) -> None:
-        """Read what is newer, up to the last stable offsets: waits for no transaction."""
+        """Forget what was learnt and not committed; read up to the last stable offsets.
+
+        Waits for no transaction: what it misses is repaired.
+        """
+        self._forget_learnt()
         known = self.catalogs
         self._stack_facts(self.log.read_stable(STACK_FACTS, pulse, start=known.stack_facts_offset))
         self._accounts(self.log.read_stable(ACCOUNTS, pulse, start=known.accounts_offset))
 
+    def learn(self, fact: StackFact | Account) -> Output | None:
+        """Add a fact that an event shows; return its message, or None where it is known."""
+        digest = digest_of(fact)
+        if isinstance(fact, StackFact):
+            if not self.catalogs.stacks.facts.add(digest, fact):
+                return None
+            out = Output(TopicName.STACK_FACTS, digest, self.stack_facts.encode(fact))
+        else:
+            if not self.catalogs.accounts.facts.add(digest, fact):
+                return None
+            out = Output(TopicName.ACCOUNTS, digest, self.accounts.encode(fact))
+        self._learnt.append(fact)
+        return out
+
+    def keep_learnt(self) -> None:
+        """The transaction was committed: its facts are on their topics."""
+        self._learnt.clear()
+
+    def _forget_learnt(self) -> None:
+        for fact in self._learnt:
+            if isinstance(fact, StackFact):
+                self.catalogs.stacks.facts.remove(digest_of(fact))
+            else:
+                self.catalogs.accounts.facts.remove(digest_of(fact))
+        self._learnt.clear()
+
     def _stack_facts(self, records: Iterator[Record]) -> None:
-        _add_all(records, self.stack_facts, self.catalogs.stacks.add)
+        _add_all(records, self.stack_facts, self.catalogs.stacks.facts)
         self.catalogs.stack_facts_offset = self.log.position(STACK_FACTS)
-        emit(FactsRead(str(TopicName.STACK_FACTS), len(self.catalogs.stacks)))
+        emit(FactsRead(str(TopicName.STACK_FACTS), len(self.catalogs.stacks.facts)))
 
     def _accounts(self, records: Iterator[Record]) -> None:
-        _add_all(records, self.accounts, self.catalogs.accounts.add)
+        _add_all(records, self.accounts, self.catalogs.accounts.facts)
         self.catalogs.accounts_offset = self.log.position(ACCOUNTS)
-        emit(FactsRead(str(TopicName.ACCOUNTS), len(self.catalogs.accounts)))
+        emit(FactsRead(str(TopicName.ACCOUNTS), len(self.catalogs.accounts.facts)))
 
 
-def _add_all(
-    records: Iterator[Record], codec: Codec[Fact], add: Callable[[bytes, Fact], bool]
-) -> None:
+def _add_all(records: Iterator[Record], codec: Codec[Fact], table: FactTable[Fact]) -> None:
     """Add each fact under its message key, which is its digest."""
     ignored, topic = 0, ""
     for record in records:
@@ -66,7 +98,7 @@ def _add_all(
         if fact is None or record.key is None:
             ignored, topic = ignored + 1, str(record.partition.topic)
         else:
-            add(record.key, fact)
+            table.add(record.key, fact)
     if ignored:
         emit(FactsIgnored(topic, ignored))
 

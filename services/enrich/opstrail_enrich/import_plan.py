@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from opstrail_enrich.facts import digest_of
 from opstrail_runtime.stage import Output
 from opstrail_schemas.codec import Codec
+from opstrail_schemas.facts import digest_of
 from opstrail_schemas.messages import Account, StackFact
 from opstrail_schemas.topics import TopicName
 

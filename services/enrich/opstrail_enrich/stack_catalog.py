@@ -5,12 +5,13 @@ instance to its stack, a clone to its source, a service role to its stacks; neve
 is in it, else every event of a stack would hang on all its instances.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
-from opstrail_enrich.event_keys import key_of
-from opstrail_enrich.facts import LATEST, Said, as_of, holds
+from opstrail_enrich.as_of import LATEST, Said, as_of, holds
+from opstrail_runtime.fact_table import FactTable
+from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import StackFact
 
 _DEFINES: Final = frozenset(
@@ -18,13 +19,6 @@ _DEFINES: Final = frozenset(
 )
 # Registered with one stack now and with another later; layers, instances and apps never move.
 _MOVES: Final = frozenset({"volume", "elasticIp", "loadBalancer", "rds", "ecsCluster"})
-
-
-class Reach(NamedTuple):
-    """What an event hangs on: keys that it names, keys that these lead to, facts about them."""
-
-    keys: tuple[str, ...]
-    facts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +35,7 @@ class StackCatalog:
     """All stack facts known, in any order, each once."""
 
     def __init__(self) -> None:
-        self._seen: set[bytes] = set()
-        self._about: dict[str, list[StackFact]] = {}
-
-    def __len__(self) -> int:
-        return len(self._seen)
-
-    def __contains__(self, digest: bytes) -> bool:
-        return digest in self._seen
-
-    def add(self, digest: bytes, fact: StackFact) -> bool:
-        """Add a fact; return whether it is new."""
-        if digest in self._seen:
-            return False
-        self._seen.add(digest)
-        for key in dict.fromkeys(fact.concerns):
-            self._about.setdefault(key, []).append(fact)
-        return True
-
-    def reach(self, keys: Iterable[str]) -> Reach:
-        """Return what an event that names these keys hangs on.
-
-        Followed whenever facts hold, ended links and contradictions included: so both grow with
-        the set of facts and never shrink, and the version that is made of them neither.
-        """
-        named = tuple(dict.fromkeys(keys))
-        reached = set(named)
-        ahead = list(named)
-        facts: set[int] = set()
-        while ahead:
-            for fact in self._about.get(ahead.pop(), ()):
-                facts.add(id(fact))
-                for key in _leads_to(fact):
-                    if key not in reached:
-                        reached.add(key)
-                        ahead.append(key)
-        return Reach(named + tuple(sorted(reached.difference(named))), len(facts))
+        self.facts = FactTable(StackFact)
 
     def attributes(self, key: str, at: int | None = LATEST) -> dict[str, str]:
         """Return what is known of a thing as of a time: its name and more."""
@@ -84,7 +43,7 @@ class StackCatalog:
             at,
             (
                 Said(fact.valid_from, fact.event_id, fact.attributes)
-                for fact in self._about.get(key, ())
+                for fact in self.facts.about(key)
                 if fact.kind in _DEFINES
             ),
         )
@@ -92,7 +51,7 @@ class StackCatalog:
     def stack(self, account_id: str, stack_id: str, at: int | None = LATEST) -> StackState:
         """Return a stack as of a time; of an unknown one there are no attributes, no status."""
         key = key_of(account_id, None, "stack", stack_id)
-        kinds = {fact.kind for fact in self._about.get(key, ()) if holds(fact.valid_from, at)}
+        kinds = {fact.kind for fact in self.facts.about(key) if holds(fact.valid_from, at)}
         status = "active" if kinds & _DEFINES else None
         if "stackDeleted" in kinds:
             status = "deleted"
@@ -100,7 +59,7 @@ class StackCatalog:
 
     def stacks_of(self, kind: str, key: str, at: int | None) -> set[str]:
         """Return the stacks that a thing belongs to as of a time: one, none, or a contradiction."""
-        links = [f for f in self._about.get(key, ()) if f.kind in ("childBelongs", "linkEnds")]
+        links = [f for f in self.facts.about(key) if f.kind in ("childBelongs", "linkEnds")]
         if kind not in _MOVES:
             # A link learnt from a later call holds before it too: ids like these never move.
             return {f.stack_id for f in links if f.stack_id and f.kind == "childBelongs"}
@@ -119,7 +78,7 @@ class StackCatalog:
             LATEST,
             (
                 Said(None, None, _said_by(other))
-                for other in self._about.get(key, ())
+                for other in self.facts.about(key)
                 if other.kind in _DEFINES and other.valid_from == fact.valid_from
             ),
         )
@@ -133,8 +92,7 @@ class StackCatalog:
         """Yield every stack that a fact defines, as known last."""
         known = {
             (fact.account_id, fact.stack_id)
-            for facts in self._about.values()
-            for fact in facts
+            for fact in self.facts.facts()
             if fact.stack_id is not None
         }
         for account_id, stack_id in sorted(known):
@@ -147,14 +105,3 @@ def _said_by(fact: StackFact) -> dict[str, str]:
 
 def _moment(fact: StackFact) -> tuple[bool, int, str]:
     return fact.valid_from is not None, fact.valid_from or 0, fact.event_id or ""
-
-
-def _leads_to(fact: StackFact) -> Iterator[str]:
-    if fact.stack_id:
-        yield key_of(fact.account_id, None, "stack", fact.stack_id)
-    for kind, identifier in (
-        (fact.subject_kind, fact.subject_id),
-        (fact.object_kind, fact.object_id),
-    ):
-        if kind and identifier:
-            yield key_of(fact.account_id, fact.aws_region, kind, identifier)

@@ -8,9 +8,10 @@ chosen. CloneStack names two stacks; it is about the new one, which only the res
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from opstrail_enrich.event_keys import Named, key_of
+from opstrail_enrich.event_keys import Named
 from opstrail_enrich.opsworks_actions import actions
 from opstrail_enrich.stack_catalog import StackCatalog
+from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import RawEvent, StackInfo
 
 _MOST_SPECIFIC_FIRST: Final = (

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from opstrail_enrich.event_keys import key_of
 from opstrail_enrich.inventory_shape import (
     Saved,
     object_at,
@@ -19,6 +18,7 @@ from opstrail_enrich.inventory_shape import (
     refused,
     required_text,
 )
+from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import StackFact
 
 SOURCE: Final = "import"

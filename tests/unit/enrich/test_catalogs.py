@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opstrail_enrich.account_catalog import AccountCatalog
-from opstrail_enrich.enrichment import Catalogs, enrich, version_of
-from opstrail_enrich.event_keys import account_key, key_of
-from opstrail_enrich.facts import digest_of
-from opstrail_enrich.stack_catalog import Reach, StackCatalog
+from opstrail_enrich.enrichment import Catalogs, enrich
+from opstrail_enrich.stack_catalog import StackCatalog
+from opstrail_schemas.facts import account_key, digest_of, key_of, version_of
 from opstrail_schemas.messages import Account, AccountInfo, Enrichment, StackFact
 from tests.support.enriching import (
     ACCOUNT,
@@ -33,14 +32,14 @@ EIP_KEY = key_of(ACCOUNT, "us-east-1", "elasticIp", "1.2.3.4")
 def stacks(*facts: StackFact) -> StackCatalog:
     catalog = StackCatalog()
     for fact in facts:
-        catalog.add(digest_of(fact), fact)
+        catalog.facts.add(digest_of(fact), fact)
     return catalog
 
 
 def accounts(*facts: Account) -> AccountCatalog:
     catalog = AccountCatalog()
     for fact in facts:
-        catalog.add(digest_of(fact), fact)
+        catalog.facts.add(digest_of(fact), fact)
     return catalog
 
 
@@ -62,7 +61,7 @@ def test_a_digest_is_that_of_what_is_said_in_whatever_order() -> None:
 
 def test_a_digest_never_changes() -> None:
     assert "2c0cf660" == digest_of(named("prod")).hex()[:8]
-    assert "4aa9f619" == digest_of(stack_defined(name="shop")).hex()[:8]
+    assert "56e9b1c0" == digest_of(stack_defined(name="shop")).hex()[:8]
 
 
 # Stacks
@@ -146,18 +145,21 @@ def test_an_event_hangs_on_what_it_names_and_on_what_that_leads_to() -> None:
         stack_defined(OTHER_STACK, name="other"),
     )
 
-    assert Reach((INSTANCE_KEY, STACK_KEY), 2) == catalog.reach([INSTANCE_KEY])
-    assert Reach((STACK_KEY,), 1) == catalog.reach([STACK_KEY, STACK_KEY])
+    assert 2 == catalog.facts.reach([INSTANCE_KEY])
+    assert 1 == catalog.facts.reach([STACK_KEY, STACK_KEY])
 
 
 def test_links_in_a_circle_end() -> None:
     layer_key = key_of(ACCOUNT, None, "layer", LAYER)
     same = StackFact(
         kind="sameStack", account_id=ACCOUNT, subject_kind="instance", subject_id=INSTANCE,
-        object_kind="layer", object_id=LAYER, concerns=[INSTANCE_KEY, layer_key], source="trail",
+        object_kind="layer", object_id=LAYER, concerns=[INSTANCE_KEY, layer_key],
+        leads_to=[INSTANCE_KEY, layer_key], source="trail",
     )  # fmt: skip
+    facts = stacks(same).facts
 
-    assert Reach((INSTANCE_KEY, layer_key), 1) == stacks(same).reach([INSTANCE_KEY])
+    assert 1 == facts.reach([INSTANCE_KEY])
+    assert {INSTANCE_KEY, layer_key} == facts.reaching([INSTANCE_KEY])
 
 
 def test_stacks_are_listed_by_account_and_id() -> None:
@@ -252,9 +254,9 @@ def enriched(facts: list[StackFact | Account]) -> list[Enrichment]:
     catalogs = Catalogs()
     for fact in facts:
         if isinstance(fact, StackFact):
-            catalogs.stacks.add(digest_of(fact), fact)
+            catalogs.stacks.facts.add(digest_of(fact), fact)
         else:
-            catalogs.accounts.add(digest_of(fact), fact)
+            catalogs.accounts.facts.add(digest_of(fact), fact)
     return [enrich(event, catalogs) for event in EVENTS]
 
 
@@ -277,18 +279,21 @@ def test_a_version_only_grows_and_other_content_has_another_version(
     for before, after in pairwise(steps):
         for one, other in zip(before, after, strict=True):
             assert one.version <= other.version
-            assert set(one.stack_keys) <= set(other.stack_keys)
+            assert one.stack_keys == other.stack_keys
             if one != other:
                 assert one.version < other.version
 
 
 @given(st.lists(st.one_of(STACK_FACTS, ACCOUNT_FACTS), max_size=8), STACK_FACTS)
-def test_a_fact_that_changes_an_event_concerns_a_key_that_the_event_already_names(
+def test_events_that_a_fact_changes_are_found_by_the_keys_that_they_name(
     facts: list[StackFact | Account], newer: StackFact
 ) -> None:
+    with_newer = stacks(*(fact for fact in [*facts, newer] if isinstance(fact, StackFact)))
+    reaching = with_newer.facts.reaching(newer.concerns)
+
     for one, other in zip(enriched(facts), enriched([*facts, newer]), strict=True):
         if one != other:
-            assert set(newer.concerns) & set(one.stack_keys)
+            assert reaching & set(one.stack_keys)
 
 
 def test_rules_come_before_facts() -> None:
@@ -300,9 +305,9 @@ def test_what_is_there_can_be_asked_for() -> None:
     fact, account = stack_defined(name="a"), named("a")
     catalog, known = stacks(fact), accounts(account)
 
-    assert digest_of(fact) in catalog
-    assert digest_of(account) in known
-    assert (1, 1) == (len(catalog), len(known))
-    assert not catalog.add(digest_of(fact), fact)
-    assert not known.add(digest_of(account), account)
+    assert digest_of(fact) in catalog.facts
+    assert digest_of(account) in known.facts
+    assert (1, 1) == (len(catalog.facts), len(known.facts))
+    assert not catalog.facts.add(digest_of(fact), fact)
+    assert not known.facts.add(digest_of(account), account)
     assert account_key(ACCOUNT) == f"account/{ACCOUNT}"

@@ -235,7 +235,7 @@ def test_facts_of_an_unknown_version_and_what_is_none_are_ignored(bench: Bench) 
 
     running = Running(bench)
 
-    assert 1 == len(running.stage.facts.catalogs.accounts)
+    assert 1 == len(running.stage.facts.catalogs.accounts.facts)
     assert 4 == running.stage.facts.catalogs.accounts_offset
 
 
@@ -245,7 +245,7 @@ def test_facts_are_read_whole_only_once(bench: Bench) -> None:
 
     running.stage.restore(ALL[:1], StillPulse())
 
-    assert 0 == len(running.stage.facts.catalogs.accounts)
+    assert 0 == len(running.stage.facts.catalogs.accounts.facts)
 
 
 def test_while_kafka_is_away_nothing_is_lost(bench: Bench) -> None:

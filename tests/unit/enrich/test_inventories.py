@@ -252,11 +252,11 @@ def test_an_account_in_two_files_is_refused() -> None:
 def test_facts_that_are_there_are_not_written_again() -> None:
     catalog = StackCatalog()
     there, new = stack_defined(name="a"), stack_defined("2", name="b")
-    first = plan_import([there], catalog.__contains__, catalog.contradictions)
+    first = plan_import([there], catalog.facts.__contains__, catalog.contradictions)
     for digest, fact in first.new.items():
-        catalog.add(digest, fact)
+        catalog.facts.add(digest, fact)
 
-    plan = plan_import([there, new], catalog.__contains__, catalog.contradictions)
+    plan = plan_import([there, new], catalog.facts.__contains__, catalog.contradictions)
 
     assert ([new], 1, []) == (list(plan.new.values()), plan.already_there, plan.contradictions)
     [output] = plan.outputs(TopicName.STACK_FACTS, STACK_FACT)
@@ -265,8 +265,10 @@ def test_facts_that_are_there_are_not_written_again() -> None:
 
 def test_a_contradiction_is_planned_for_somebody_to_see() -> None:
     catalog = StackCatalog()
-    catalog.add(b"1", stack_defined(name="a"))
+    catalog.facts.add(b"1", stack_defined(name="a"))
 
-    plan = plan_import([stack_defined(name="b")], catalog.__contains__, catalog.contradictions)
+    plan = plan_import(
+        [stack_defined(name="b")], catalog.facts.__contains__, catalog.contradictions
+    )
 
     assert 1 == len(plan.contradictions)

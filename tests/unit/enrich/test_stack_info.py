@@ -3,7 +3,7 @@
 import pytest
 
 from opstrail_enrich.enrichment import RULES_VERSION, Catalogs, enrich
-from opstrail_enrich.facts import digest_of
+from opstrail_schemas.facts import digest_of
 from opstrail_schemas.messages import Account, RawEvent, StackFact, StackInfo
 from tests.support.enriching import (
     ACCOUNT,
@@ -33,7 +33,7 @@ KNOWN = [
 def catalogs(*facts: StackFact) -> Catalogs:
     known = Catalogs(stack_facts_offset=7, accounts_offset=3)
     for fact in facts:
-        known.stacks.add(digest_of(fact), fact)
+        known.stacks.facts.add(digest_of(fact), fact)
     return known
 
 
@@ -155,7 +155,7 @@ def test_other_services_have_no_stack(source: str) -> None:
 def test_an_enrichment_says_what_it_was_made_of() -> None:
     known = catalogs(*KNOWN)
     account = Account(account_id=ACCOUNT, name="prod", source="file")
-    known.accounts.add(digest_of(account), account)
+    known.accounts.facts.add(digest_of(account), account)
 
     enrichment = enrich(opsworks_event("StopInstance", {"instanceId": INSTANCE}), known)
 
@@ -166,7 +166,6 @@ def test_an_enrichment_says_what_it_was_made_of() -> None:
     assert [
         f"account/{ACCOUNT}",
         f"{ACCOUNT}/instance/{INSTANCE}",
-        f"{ACCOUNT}/stack/{STACK}",
     ] == enrichment.stack_keys
 
 

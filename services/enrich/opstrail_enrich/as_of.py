@@ -1,40 +1,13 @@
-"""Facts form a set: what identifies one, and what a number of them say together (PURE).
+"""What a number of facts say together as of a time (PURE).
 
-A fact never changes and is never taken back, so the order in which facts arrive can't matter:
-whatever is folded here depends on the set alone.
+Whatever is folded here depends on the set of facts alone, never on the order of their arrival.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-import msgspec
-
-from opstrail_schemas.messages import Account, StackFact
-
-FACT_VERSION: Final = 1  # the form that this code writes; of others it knows nothing
 LATEST: Final = 2**63 - 1  # as of the end of time
 _ALWAYS: Final = -(2**63)
-
-
-def digest_of(fact: StackFact | Account) -> bytes:
-    """Return the message key of a fact: SHA-256 of all that it says.
-
-    Members at their default are left out, so that a field added later changes no old key.
-    """
-    defaults = {name: getattr(_EMPTY[type(fact)], name) for name in fact.__struct_fields__}
-    said = {
-        name: value
-        for name, default in defaults.items()
-        if (value := getattr(fact, name)) != default or name == "account_id"
-    }
-    return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).digest()
-
-
-_EMPTY: Final[Mapping[type, StackFact | Account]] = {
-    StackFact: StackFact(kind="", account_id="", source=""),
-    Account: Account(account_id="", source=""),
-}
 
 
 class Said(NamedTuple):
