@@ -233,6 +233,10 @@ class Account(Message, frozen=True, kw_only=True):
     valid_from: int | None = None
     fact_version: int = 1
     source: str
+    event_id: str | None = None
+    hidden: list[str] = []
+    removed_tags: list[str] = []
+    seen_at: int | None = None
 
 
 class DeadLetter(Message, frozen=True, kw_only=True):
