@@ -67,6 +67,7 @@ def test_up_prints_only_what_a_shell_can_source(
         "OPSTRAIL_OPENSEARCH__URL",
         "OPSTRAIL_S3__ENDPOINT_URL",
         "OPSTRAIL_SQS__ENDPOINT_URL",
+        "OPSTRAIL_ORGANIZATIONS__ENDPOINT_URL",
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
         "AWS_DEFAULT_REGION",

@@ -25,6 +25,7 @@ class Addresses:
             "OPSTRAIL_OPENSEARCH__URL": self.opensearch,
             "OPSTRAIL_S3__ENDPOINT_URL": self.aws,
             "OPSTRAIL_SQS__ENDPOINT_URL": self.aws,
+            "OPSTRAIL_ORGANIZATIONS__ENDPOINT_URL": self.aws,
             **CREDENTIALS,
         }
 

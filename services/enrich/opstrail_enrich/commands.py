@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from opstrail_enrich.account_catalog import KnownAccount
 from opstrail_enrich.account_inventory import account_facts
+from opstrail_enrich.account_sync import plan_sync
 from opstrail_enrich.fact_log import FactLog
 from opstrail_enrich.import_plan import Fact, ImportPlan, plan_import
 from opstrail_enrich.inventory_shape import Saved
@@ -21,12 +23,12 @@ from opstrail_enrich.serve import serve
 from opstrail_enrich.settings import Settings
 from opstrail_enrich.stack_catalog import StackState
 from opstrail_enrich.stack_inventory import stack_facts
-from opstrail_enrich.wiring import Patient, fact_log, fact_writer
-from opstrail_runtime.errors import Fenced, InvalidRecord, LeaseLost, Unavailable
-from opstrail_runtime.kafka_errors import KafkaRefuses
+from opstrail_enrich.wiring import Patient, fact_log, fact_writer, new_organizations, now_ms
+from opstrail_runtime.errors import Fenced, InvalidRecord, LeaseLost, Refused, Unavailable
 from opstrail_runtime.loop_options import loop_options
 from opstrail_runtime.stage import Output
 from opstrail_schemas.codec import Codec
+from opstrail_schemas.messages import Account
 from opstrail_schemas.registry import NotRegistered
 from opstrail_schemas.topics import TopicName
 
@@ -49,6 +51,11 @@ def connect() -> Catalog:
     return found
 
 
+def listed_accounts() -> list[Account]:
+    """Return the accounts of the organization that the environment's credentials belong to."""
+    return new_organizations(Settings().organizations).accounts()
+
+
 @contextmanager
 def opened() -> Iterator[Catalog]:
     """Read all facts; say in one line what stands in the way."""
@@ -56,7 +63,7 @@ def opened() -> Iterator[Catalog]:
         yield connect()
     except InvalidRecord as error:
         raise click.ClickException(error.message) from error
-    except (Unavailable, Fenced, KafkaRefuses, LeaseLost, NotRegistered, OSError) as error:
+    except (Unavailable, Fenced, Refused, LeaseLost, NotRegistered, OSError) as error:
         raise click.ClickException(str(error)) from error
     except ValidationError as error:
         raise click.ClickException(f"settings: {error}") from error
@@ -137,6 +144,31 @@ def import_accounts(files: tuple[Path, ...], valid_from: datetime | None, *, exe
         _carry_out(plan, TopicName.ACCOUNTS, found.facts.accounts, found, execute=execute)
 
 
+@accounts.command("sync")
+@_execute
+def sync_accounts(*, execute: bool) -> None:
+    """Ask AWS Organizations for all accounts: names, paths of units, states, tags."""
+    with opened() as found:
+        plan = plan_sync(listed_accounts(), found.facts.catalogs.accounts, now_ms=now_ms())
+        for text in plan.changes:
+            click.echo(text, err=True)
+        if execute and plan.facts:
+            found.write(plan.outputs(found.facts.accounts))
+    show(
+        [
+            {
+                "listed": plan.listed,
+                "new": plan.new,
+                "changed": plan.changed,
+                "unchanged": plan.listed - plan.new - plan.changed,
+                "written": len(plan.facts) if execute else 0,
+            }
+        ]
+    )
+    if plan.facts and not execute:
+        click.echo("this is the plan; --execute does it", err=True)
+
+
 @stacks.command("list")
 def list_stacks() -> None:
     """List the stacks that are known."""
@@ -161,19 +193,9 @@ def show_stack(name_or_id: str) -> None:
 
 @accounts.command("list")
 def list_accounts() -> None:
-    """List the accounts that are known."""
+    """List the accounts that are known, and since when nothing about them has changed."""
     with opened() as found:
-        show(
-            [
-                {
-                    "accountId": account_id,
-                    "name": info.name,
-                    "ouPath": info.ou_path,
-                    "state": info.state,
-                }
-                for account_id, info in found.facts.catalogs.accounts.accounts()
-            ]
-        )
+        show([_account_row(known) for known in found.facts.catalogs.accounts.accounts()])
 
 
 def show(rows: Sequence[Row]) -> None:
@@ -184,8 +206,29 @@ def show(rows: Sequence[Row]) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = Table(*names, box=None)
     for row in rows:
-        table.add_row(*("" if row.get(name) is None else str(row[name]) for name in names))
+        table.add_row(*(_cell(row.get(name)) for name in names))
     Console().print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={text}" for name, text in value.items())
+    return "" if value is None else str(value)
+
+
+def _account_row(known: KnownAccount) -> dict[str, object]:
+    return {
+        "accountId": known.account_id,
+        "name": known.info.name,
+        "ouPath": known.info.ou_path,
+        "state": known.info.state,
+        "tags": known.info.tags,
+        "since": None if known.since is None else _utc(known.since),
+    }
+
+
+def _utc(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def _stack_row(stack: StackState) -> dict[str, object]:

@@ -27,6 +27,7 @@ class RecordView(msgspec.Struct, frozen=True, rename="camel"):
     request_parameters: msgspec.Raw = _ABSENT
     response_elements: msgspec.Raw = _ABSENT
     resources: msgspec.Raw = _ABSENT
+    service_event_details: msgspec.Raw = _ABSENT
 
 
 _fast = msgspec.json.Decoder(RecordView)
@@ -47,6 +48,7 @@ def view_of(raw: bytes) -> RecordView:
         request_parameters=_as_raw(record.get("requestParameters")),
         response_elements=_as_raw(record.get("responseElements")),
         resources=_as_raw(record.get("resources")),
+        service_event_details=_as_raw(record.get("serviceEventDetails")),
     )
 
 

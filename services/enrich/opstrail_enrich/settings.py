@@ -26,7 +26,14 @@ class EnrichSettings(Section):
     )
 
 
+class OrganizationsSettings(Section):
+    """Where AWS Organizations is asked."""
+
+    endpoint_url: str | None = Field(None, description="Another endpoint than AWS's own.")
+
+
 class Settings(ServiceSettings):
     """All settings of enrich."""
 
     enrich: EnrichSettings = EnrichSettings()
+    organizations: OrganizationsSettings = OrganizationsSettings()

@@ -3,9 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 
+import boto3
+from botocore.config import Config
+
 from opstrail_enrich.enrich_stage import INPUTS, STAGE, EnrichStage, EventCodecs
 from opstrail_enrich.fact_log import FactLog
-from opstrail_enrich.settings import Settings
+from opstrail_enrich.organizations import Organizations
+from opstrail_enrich.settings import OrganizationsSettings, Settings
 from opstrail_enrich.window import Window
 from opstrail_runtime.codecs import Codecs
 from opstrail_runtime.dead_letters import DeadLetters
@@ -18,6 +22,9 @@ from opstrail_schemas.messages import Account, DeadLetter, EnrichedEvent, RawEve
 from opstrail_schemas.topics import TopicName
 
 _AT_ONCE = 5_000  # facts in one transaction
+_CONNECT_S = 5
+_READ_S = 20
+_ATTEMPTS = 10
 
 
 def now_ms() -> int:
@@ -82,6 +89,22 @@ def fact_writer(settings: Settings) -> Callable[[Sequence[Output]], None]:
         writer.close()
 
     return write
+
+
+def new_organizations(settings: OrganizationsSettings) -> Organizations:
+    """Return what asks AWS Organizations. Credentials come from where AWS's tools look for them."""
+    return Organizations(
+        boto3.client(
+            "organizations",
+            endpoint_url=settings.endpoint_url,
+            config=Config(
+                connect_timeout=_CONNECT_S,
+                read_timeout=_READ_S,
+                # Adaptive: it also slows down by itself where AWS throttles.
+                retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
+            ),
+        )
+    )
 
 
 class Patient:

@@ -210,7 +210,7 @@ def test_of_an_unknown_account_there_is_nothing() -> None:
 def test_accounts_are_listed_even_when_their_names_are_contradicted() -> None:
     catalog = accounts(named("a"), named("b"))
 
-    assert [(ACCOUNT, AccountInfo())] == list(catalog.accounts())
+    assert [(ACCOUNT, AccountInfo(), None)] == list(catalog.accounts())
 
 
 def test_a_contradicted_name_of_an_account_is_named() -> None:

@@ -28,10 +28,11 @@ def test_any_value_survives_a_shell() -> None:
     assert "|".join(environment.values()) + "|" == printed.stdout
 
 
-def test_clients_of_s3_and_sqs_are_sent_to_the_stand_in_with_its_credentials() -> None:
+def test_clients_of_aws_are_sent_to_the_stand_in_with_its_credentials() -> None:
     told = Addresses("k:1", "http://r", "http://o", "http://a", {}).environment()
 
-    assert "http://a" == told["OPSTRAIL_S3__ENDPOINT_URL"] == told["OPSTRAIL_SQS__ENDPOINT_URL"]
+    asked = ("S3", "SQS", "ORGANIZATIONS")
+    assert {"http://a"} == {told[f"OPSTRAIL_{service}__ENDPOINT_URL"] for service in asked}
     assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"} < set(told)
 
 
