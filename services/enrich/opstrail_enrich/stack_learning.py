@@ -9,6 +9,6 @@ from opstrail_schemas.messages import RawEvent, StackFact
 SOURCE: Final = "opsworks.amazonaws.com"
 
 
-def facts_of(event: RawEvent, view: RecordView) -> Sequence[StackFact]:
+def facts_of(event: RawEvent, view: RecordView) -> Sequence[StackFact]:  # noqa: ARG001
     """Return the facts that a successful call shows."""
     return ()
