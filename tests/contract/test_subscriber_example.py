@@ -33,7 +33,7 @@ def test_a_subscriber_reads_enriched_events_without_opstrail() -> None:
         fake.asked.clear()
 
         ran = subprocess.run(
-            [sys.executable, ROOT / "examples" / "subscriber.py", "--until-end"],
+            [sys.executable, ROOT / "examples" / "subscriber.py"],
             env={
                 **os.environ,
                 "OPSTRAIL_KAFKA__BOOTSTRAP_SERVERS": servers,
@@ -47,12 +47,10 @@ def test_a_subscriber_reads_enriched_events_without_opstrail() -> None:
         )
 
     assert ran.returncode == 0, ran.stderr
-    *events, count = ran.stdout.splitlines()
-    assert sorted(events) == [
-        "2014-06-04 15:24:31+00:00  111122223333  iamUser Anaya  CreateStack  shop-prod",
-        "None  -  unknown -  ÜberPrüfung 😀  -",
+    assert sorted(ran.stdout.splitlines()) == [
+        "2014-06-04 15:24:31+00:00 111122223333 iamUser Anaya CreateStack shop-prod",
+        "None - unknown - ÜberPrüfung 😀 -",
     ]
-    assert count == "2 events"
     assert fake.asked == [
         f"GET /schemas/ids/{codec.schema_id}?subject={topic(TopicName.EVENTS_ENRICHED).subject}"
     ]
