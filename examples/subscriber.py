@@ -13,7 +13,7 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 
 registry = SchemaRegistryClient({"url": os.environ["OPSTRAIL_REGISTRY__URL"]})
 by_topic = {"subject.name.strategy": topic_subject_name_strategy}  # else it asks for associations
-reader = {"bootstrap.servers": os.environ["OPSTRAIL_KAFKA__BOOTSTRAP_SERVERS"]}
+reader: dict[str, Any] = {"bootstrap.servers": os.environ["OPSTRAIL_KAFKA__BOOTSTRAP_SERVERS"]}
 reader |= {"group.id": "example-subscriber", "auto.offset.reset": "earliest"}
 reader |= {"isolation.level": "read_committed"}  # what an aborted transaction left is no event
 reader |= {"enable.auto.commit": False}  # so that each run begins at the oldest event
