@@ -38,6 +38,7 @@ class FactTable(Generic[Fact]):
         self._db.executescript(_TABLES)
         self._db.execute(f"PRAGMA cache_size = -{cache_kib}")
         self._count = 0
+        self.changes = 0  # grows with every fact that is added or taken back
         self._about: dict[str, tuple[Fact, ...]] = {}
         self._reach: dict[tuple[str, ...], int] = {}
 
@@ -61,6 +62,7 @@ class FactTable(Generic[Fact]):
             "INSERT INTO concern VALUES (?, ?)", [(key, added.lastrowid) for key in concerns]
         )
         self._count += 1
+        self.changes += 1
         self._forget_answers(concerns)
         return True
 
@@ -75,6 +77,7 @@ class FactTable(Generic[Fact]):
             "DELETE FROM concern WHERE key = ? AND fact = ?", [(key, row[0]) for key in concerns]
         )
         self._count -= 1
+        self.changes += 1
         self._forget_answers(concerns)
 
     def about(self, key: str) -> tuple[Fact, ...]:

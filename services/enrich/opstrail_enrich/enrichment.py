@@ -1,16 +1,17 @@
 """What opstrail adds to an event: a pure function of the event and the catalogs (PURE)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from opstrail_enrich.account_catalog import AccountCatalog
 from opstrail_enrich.caller import caller_of
-from opstrail_enrich.event_keys import is_opsworks, keys_of, named_by
+from opstrail_enrich.event_keys import Named, is_opsworks, keys_of, named_by, role_named_by
 from opstrail_enrich.record_view import RecordView, members, parsed, text_of, view_of
 from opstrail_enrich.stack_catalog import StackCatalog
-from opstrail_enrich.stack_info import stack_info
+from opstrail_enrich.stack_info import stack_info, stack_of_role
 from opstrail_schemas.facts import version_of
-from opstrail_schemas.messages import Enrichment, RawEvent
+from opstrail_schemas.messages import Enrichment, RawEvent, StackInfo
 
 # Raised whenever the rules give another result for the same event and facts: what is enriched
 # anew then replaces what the older rules wrote, and never the other way round.
@@ -30,20 +31,30 @@ class Catalogs:
 def enrich(event: RawEvent, catalogs: Catalogs) -> Enrichment:
     """Return who called, in which account, on which stack, as of the event's own time."""
     view = view_of(event.raw)
+    caller = caller_of(event, view)
     named = named_by(event, view)
-    keys = keys_of(event, named)
+    role = None if is_opsworks(event) else role_named_by(caller)
+    keys = keys_of(event, named if role is None else (role,))
     facts = catalogs.stacks.facts.reach(keys) + catalogs.accounts.facts.reach(keys)
     return Enrichment(
         rules_version=RULES_VERSION,
         version=version_of(RULES_VERSION, facts),
         stack_facts_offset=catalogs.stack_facts_offset,
         accounts_offset=catalogs.accounts_offset,
-        caller=caller_of(event, view),
+        caller=caller,
         account=catalogs.accounts.info(event.account_id, event.event_time),
-        stack=stack_info(event, named, catalogs.stacks) if is_opsworks(event) else None,
+        stack=_stack(event, named, role, catalogs.stacks),
         stack_keys=list(keys),
         issued_access_key_id=_issued_key(event, view),
     )
+
+
+def _stack(
+    event: RawEvent, named: Sequence[Named], role: Named | None, catalog: StackCatalog
+) -> StackInfo | None:
+    if is_opsworks(event):
+        return stack_info(event, named, catalog)
+    return None if role is None else stack_of_role(event, role.id, catalog)
 
 
 def _issued_key(event: RawEvent, view: RecordView) -> str | None:

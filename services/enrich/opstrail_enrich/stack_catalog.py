@@ -1,12 +1,12 @@
 """What is known about OpsWorks stacks: a fold over the set of stack facts (PURE).
 
-Facts are filed under the keys that they concern. A fact about one thing may lead to another: an
-instance to its stack, a clone to its source, a service role to its stacks; never a stack to what
-is in it, else every event of a stack would hang on all its instances.
+All is as of a time, that of the event which is looked at. What the facts leave open is unknown, and
+what they contradict is a conflict: never a guess. Links may go in circles; walks end all the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from opstrail_enrich.as_of import LATEST, Said, as_of, holds
@@ -14,11 +14,15 @@ from opstrail_runtime.fact_table import FactTable
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import StackFact
 
-_DEFINES: Final = frozenset(
-    {"stackDefined", "stackChanged", "stackCloned", "childBelongs", "childDefined"}
-)
+_DEFINES: Final = frozenset({"stackDefined", "stackChanged", "stackCloned"})
+_OF_CHILD: Final = frozenset({"childBelongs", "childDefined"})
 # Registered with one stack now and with another later; layers, instances and apps never move.
-_MOVES: Final = frozenset({"volume", "elasticIp", "loadBalancer", "rds", "ecsCluster"})
+MOVES: Final = frozenset({"volume", "ec2Volume", "elasticIp", "loadBalancer", "rds", "ecsCluster"})
+# A clone has these of its own.
+_NOT_CLONED: Final = frozenset({"name", "createdAt", "arn"})
+_NEVER_CHANGE: Final = frozenset({"region", "vpcId"})
+# How far the CreatedAt of an inventory may be from the event that made the stack.
+_SAME_CREATION_MS: Final = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +40,10 @@ class StackCatalog:
 
     def __init__(self) -> None:
         self.facts = FactTable(StackFact)
+        self._changes = 0
+        self._histories: dict[str, list[Said]] = {}
 
-    def attributes(self, key: str, at: int | None = LATEST) -> dict[str, str]:
-        """Return what is known of a thing as of a time: its name and more."""
-        return as_of(
-            at,
-            (
-                Said(fact.valid_from, fact.event_id, fact.attributes)
-                for fact in self.facts.about(key)
-                if fact.kind in _DEFINES
-            ),
-        )
+    # Stacks
 
     def stack(self, account_id: str, stack_id: str, at: int | None = LATEST) -> StackState:
         """Return a stack as of a time; of an unknown one there are no attributes, no status."""
@@ -55,48 +52,239 @@ class StackCatalog:
         status = "active" if kinds & _DEFINES else None
         if "stackDeleted" in kinds:
             status = "deleted"
-        return StackState(account_id, stack_id, self.attributes(key, at), status)
+        elif status is None and (orphan := self.orphan_of(key)) and holds(orphan.valid_from, at):
+            status = "active"
+        return StackState(account_id, stack_id, as_of(at, self._history(key)), status)
+
+    def attributes(self, key: str, at: int | None = LATEST) -> dict[str, str]:
+        """Return what is known of a layer, an instance or an app as of a time."""
+        return as_of(at, self._history(key))
+
+    def orphan_of(self, key: str) -> StackFact | None:
+        """Return the creation of a stack whose record shows no id, where it can be no other's.
+
+        It is found by the name: exactly one creation without id had it, and of all stacks that
+        ever had it, exactly this one has no creation of its own. A CreatedAt must agree.
+        """
+        own = self.facts.about(key)
+        if any(_is_creation(fact) for fact in own):
+            return None
+        named_since = min(
+            (f.valid_from for f in own if "name" in f.attributes and f.valid_from is not None),
+            default=LATEST,
+        )
+        names = {name for fact in own if fact.kind in _DEFINES for name in fact.concerns} - {key}
+        found: dict[str | None, StackFact] = {}
+        for name in names:
+            facts = self.facts.about(name)
+            created = {fact.stack_id for fact in facts if _is_creation(fact)}
+            others = {fact.stack_id for fact in facts} - created - {None}
+            if others != {own[0].stack_id}:
+                continue
+            for fact in facts:
+                if fact.stack_id is None and (fact.valid_from or 0) <= named_since:
+                    found[fact.event_id] = fact
+        made = _created_at(own)
+        if made is not None:
+            found = {
+                event_id: fact
+                for event_id, fact in found.items()
+                if abs((fact.valid_from or 0) - made) <= _SAME_CREATION_MS
+            }
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    def created_by(self, name_key: str, event_id: str) -> tuple[StackFact | None, str | None]:
+        """Return what a creation without id says, and the stack that it turned out to be."""
+        facts = self.facts.about(name_key)
+        orphan = next((f for f in facts if f.stack_id is None and f.event_id == event_id), None)
+        if orphan is None:
+            return None, None
+        for stack_id in sorted({fact.stack_id for fact in facts if fact.stack_id}):
+            joined = self.orphan_of(key_of(orphan.account_id, None, "stack", stack_id))
+            if joined is not None and joined.event_id == event_id:
+                return orphan, stack_id
+        return orphan, None
+
+    def stacks_of_role(self, account_id: str, key: str, arn: str, at: int | None) -> set[str]:
+        """Return the stacks whose service role this is as of a time; deleted ones have none."""
+        used_by = {f.stack_id for f in self.facts.about(key) if f.stack_id}
+        states = (self.stack(account_id, stack_id, at) for stack_id in used_by)
+        return {
+            state.stack_id
+            for state in states
+            if state.attributes.get("serviceRoleArn") == arn and state.status == "active"
+        }
+
+    def stacks(self) -> Iterator[StackState]:
+        """Yield every stack that a fact names, as known last."""
+        known = {(f.account_id, f.stack_id) for f in self.facts.facts() if f.stack_id is not None}
+        for account_id, stack_id in sorted(known):
+            yield self.stack(account_id, stack_id)
+
+    # What belongs to stacks
 
     def stacks_of(self, kind: str, key: str, at: int | None) -> set[str]:
         """Return the stacks that a thing belongs to as of a time: one, none, or a contradiction."""
-        links = [f for f in self.facts.about(key) if f.kind in ("childBelongs", "linkEnds")]
-        if kind not in _MOVES:
-            # A link learnt from a later call holds before it too: ids like these never move.
-            return {f.stack_id for f in links if f.stack_id and f.kind == "childBelongs"}
-        links = [f for f in links if holds(f.valid_from, at)]
-        last = max((_moment(f) for f in links), default=None)
+        return self._stacks_of(kind, key, at, set())
+
+    def perhaps_stacks_of(self, key: str, at: int | None) -> set[str]:
+        """Return the stacks that a weak link speaks for: an address at another stack's instance."""
+        weak = [f for f in self.facts.about(key) if _is_weak(f) and holds(f.valid_from, at)]
+        last = max(map(_moment, weak), default=None)
         return {
-            f.stack_id
-            for f in links
-            if f.stack_id and f.kind == "childBelongs" and _moment(f) == last
+            stack_id
+            for fact in weak
+            if _moment(fact) == last
+            for kind, other in _other_sides(fact, key)
+            for stack_id in self.stacks_of(kind, other, fact.valid_from)
         }
 
-    def contradictions(self, fact: StackFact) -> list[str]:
-        """Return what is known otherwise of the same time: together they leave it unknown."""
-        key = fact.concerns[0]
-        known = as_of(
-            LATEST,
-            (
-                Said(None, None, _said_by(other))
-                for other in self.facts.about(key)
-                if other.kind in _DEFINES and other.valid_from == fact.valid_from
-            ),
+    def _stacks_of(
+        self, kind: str, key: str, at: int | None, seen: set[tuple[str, int | None]]
+    ) -> set[str]:
+        visit = (key, at if kind in MOVES else None)
+        if visit in seen:
+            return set()
+        seen.add(visit)
+        facts = self.facts.about(key)
+        if kind not in MOVES:
+            # A link learnt from a later call holds before it too: ids like these never move.
+            found = {f.stack_id for f in facts if f.kind == "childBelongs" and f.stack_id}
+            return found.union(*(self._same_as(fact, key, seen) for fact in facts))
+        facts = tuple(fact for fact in facts if holds(fact.valid_from, at))
+        registrations = [f for f in facts if f.kind in ("childBelongs", "linkEnds")]
+        began = max(map(_moment, registrations), default=(False, 0, ""))
+        found = {
+            f.stack_id
+            for f in registrations
+            if _moment(f) == began and f.kind == "childBelongs" and f.stack_id
+        }
+        same = [f for f in facts if f.kind == "sameStack" and _moment(f) > began]
+        last = max(map(_moment, same), default=None)
+        found = found.union(
+            *(self._same_as(fact, key, seen) for fact in same if _moment(fact) == last)
         )
+        return {stack_id for stack_id in found if not self._is_deleted(facts[0], stack_id, at)}
+
+    def _same_as(
+        self, fact: StackFact, key: str, seen: set[tuple[str, int | None]]
+    ) -> Iterable[str]:
+        if fact.kind != "sameStack" or _is_weak(fact):
+            return ()
+        return {
+            stack_id
+            for kind, other in _other_sides(fact, key)
+            for stack_id in self._stacks_of(kind, other, fact.valid_from, seen)
+        }
+
+    def _is_deleted(self, of: StackFact, stack_id: str, at: int | None) -> bool:
+        key = key_of(of.account_id, None, "stack", stack_id)
+        return any(
+            f.kind == "stackDeleted" and holds(f.valid_from, at) for f in self.facts.about(key)
+        )
+
+    # Histories: all that is said of one thing, and from when on
+
+    def _history(self, key: str, cloning: frozenset[str] = frozenset()) -> list[Said]:
+        if self._changes != self.facts.changes:
+            self._changes = self.facts.changes
+            self._histories.clear()
+        known = self._histories.get(key)
+        if known is None:
+            known = self._said(key, cloning)
+            if not cloning:  # in a circle of clones it depends on where one begins
+                self._histories[key] = known
+        return known
+
+    def _said(self, key: str, cloning: frozenset[str]) -> list[Said]:
+        about = self.facts.about(key)
+        if key.split("/")[1] != "stack":
+            return surely([_as_said(fact) for fact in about if fact.kind in _OF_CHILD])
+        facts = [fact for fact in about if fact.kind in _DEFINES]
+        if facts and (orphan := self.orphan_of(key)) is not None:
+            facts.append(orphan)
+        return surely([self._stack_said(fact, key, cloning) for fact in facts])
+
+    def _stack_said(self, fact: StackFact, key: str, cloning: frozenset[str]) -> Said:
+        if fact.kind != "stackCloned" or fact.object_id is None:
+            return _as_said(fact)
+        source = key_of(fact.account_id, None, "stack", fact.object_id)
+        if source == key or source in cloning:
+            return _as_said(fact)
+        copied = as_of(fact.valid_from, self._history(source, cloning | {key}))
+        kept = {name: value for name, value in copied.items() if name not in _NOT_CLONED}
+        return Said(fact.valid_from, fact.event_id, kept | fact.attributes)
+
+    # Imports
+
+    def contradictions(self, fact: StackFact) -> list[str]:
+        """Return what is known otherwise: of the same time, or of what never changes."""
+        key = fact.concerns[0]
+        others = [f for f in self.facts.about(key) if f.kind in _DEFINES | _OF_CHILD]
+        same_time = as_of(
+            LATEST,
+            (Said(None, None, _said_by(f)) for f in others if f.valid_from == fact.valid_from),
+        )
+        fixed = {
+            name: value
+            for other in others
+            for name, value in _said_by(other).items()
+            if name in _NEVER_CHANGE
+            or (name == "stackId" and value and fact.subject_kind not in MOVES | {None, "role"})
+        }
         return [
             f"{key}: {name} is {value!r} here, {known[name]!r} is known"
+            for known in (same_time | fixed,)
             for name, value in _said_by(fact).items()
             if known.get(name, value) != value
         ]
 
-    def stacks(self) -> Iterator[StackState]:
-        """Yield every stack that a fact defines, as known last."""
-        known = {
-            (fact.account_id, fact.stack_id)
-            for fact in self.facts.facts()
-            if fact.stack_id is not None
-        }
-        for account_id, stack_id in sorted(known):
-            yield self.stack(account_id, stack_id)
+
+def surely(said: list[Said]) -> list[Said]:
+    """Drop what an inventory says that a change may have made so only later.
+
+    Nobody knows when an inventory was saved. What it says was so before the first change of it, but
+    for a value that some change brought: the inventory may be younger than that change.
+    """
+    changed: dict[str, set[str]] = {}
+    for one in said:
+        if one.since is not None:
+            for name, value in one.attributes.items():
+                changed.setdefault(name, set()).add(value)
+    return [
+        one
+        if one.since is not None
+        else Said(
+            None,
+            one.event_id,
+            {n: value for n, value in one.attributes.items() if value not in changed.get(n, ())},
+        )
+        for one in said
+    ]
+
+
+def _as_said(fact: StackFact) -> Said:
+    return Said(fact.valid_from, fact.event_id, fact.attributes)
+
+
+def _is_creation(fact: StackFact) -> bool:
+    """Return whether it is a stack's own creation, seen in the trail with its id."""
+    return (
+        fact.kind in ("stackDefined", "stackCloned")
+        and fact.stack_id is not None
+        and fact.valid_from is not None
+        and fact.event_id is not None
+    )
+
+
+def _created_at(facts: Iterable[StackFact]) -> int | None:
+    """Return the time, in milliseconds, that an inventory gives for a stack's creation."""
+    for fact in facts:
+        try:
+            return int(datetime.fromisoformat(fact.attributes["createdAt"]).timestamp() * 1000)
+        except (KeyError, ValueError, OverflowError):
+            continue
+    return None
 
 
 def _said_by(fact: StackFact) -> dict[str, str]:
@@ -105,3 +293,18 @@ def _said_by(fact: StackFact) -> dict[str, str]:
 
 def _moment(fact: StackFact) -> tuple[bool, int, str]:
     return fact.valid_from is not None, fact.valid_from or 0, fact.event_id or ""
+
+
+def _is_weak(fact: StackFact) -> bool:
+    return fact.kind == "sameStack" and fact.attributes.get("strength") == "weak"
+
+
+def _other_sides(fact: StackFact, key: str) -> Iterator[tuple[str, str]]:
+    for kind, identifier in (
+        (fact.subject_kind, fact.subject_id),
+        (fact.object_kind, fact.object_id),
+    ):
+        if kind and identifier:
+            other = key_of(fact.account_id, fact.aws_region, kind, identifier)
+            if other != key:
+                yield kind, other

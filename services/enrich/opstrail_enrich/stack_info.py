@@ -1,22 +1,27 @@
-"""Which stack a call of OpsWorks was about, as of its own time (PURE).
+"""Which stack a call was about, as of its own time (PURE).
 
-In this order: the request's stackId, the response's, stackIds with one element, an ARN, then the
-link of the most specific id. Ids that point to different stacks are a conflict: no stack is
-chosen. CloneStack names two stacks; it is about the new one, which only the response shows.
+Of a call of OpsWorks, in this order: the request's stackId, the response's, stackIds with one
+element, an ARN, then the link of the most specific id; a creation whose record shows no id, by its
+name. Ids that point to different stacks are a conflict: no stack is chosen. CloneStack names two
+stacks; it is about the new one. Calls of other services that OpsWorks makes are a stack's where
+their role is that of exactly one: `inferred`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from opstrail_enrich.event_keys import Named
+import msgspec
+
+from opstrail_enrich.event_keys import CREATE_STACKS, Named
 from opstrail_enrich.opsworks_actions import actions
 from opstrail_enrich.stack_catalog import StackCatalog
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import RawEvent, StackInfo
 
+_SUREST_FIRST: Final = ("request", "response", "arn")
 _MOST_SPECIFIC_FIRST: Final = (
-    "instance", "layer", "app", "deployment", "volume", "elasticIp", "loadBalancer", "rds",
-    "ecsCluster", "raidArray",
+    "instance", "layer", "app", "deployment", "volume", "ec2Volume", "elasticIp", "loadBalancer",
+    "rds", "ecsCluster", "raidArray",
 )  # fmt: skip
 _NAME_OF: Final = {"layer": "name", "instance": "hostname", "app": "name"}
 
@@ -25,20 +30,13 @@ def stack_info(event: RawEvent, named: Sequence[Named], catalog: StackCatalog) -
     """Return the stack of a call of OpsWorks, and what else it names."""
     action = actions().get(event.event_name)
     points = list(_points(event, named, catalog))
-    source = {one.id for one in named if one.member == "sourceStackId"}
     pointed = dict.fromkeys(stack_id for stack_id, _ in points)
-    conflict = len(pointed) > 1
     only = next(iter(pointed)) if len(pointed) == 1 else None
-    state = None if only is None else catalog.stack(event.account_id, only, event.event_time)
-    attributes = {} if state is None else state.attributes
+    source = {one.id for one in named if one.member == "sourceStackId"}
+    perhaps = set() if pointed else _perhaps(event, named, catalog)
     deployments = _ids(named, "deployment")
-    return StackInfo(
-        id=only,
-        name=attributes.get("name"),
-        region=attributes.get("region"),
-        status=None if state is None else state.status,
-        service_role_arn=attributes.get("serviceRoleArn"),
-        vpc_id=attributes.get("vpcId"),
+    return msgspec.structs.replace(
+        _of_stack(event, only, catalog, _created(event, named, catalog)),
         layer_ids=_ids(named, "layer"),
         layer_names=_names(event, named, "layer", catalog),
         instance_ids=_ids(named, "instance"),
@@ -49,9 +47,51 @@ def stack_info(event: RawEvent, named: Sequence[Named], catalog: StackCatalog) -
         resource_kind=None if action is None else action.kind,
         access=None if action is None else action.access,
         resolution="none" if only is None else points[0][1],
-        candidates=sorted({*pointed, *source, *_listed(named)}),
-        conflict=conflict,
+        candidates=sorted({*pointed, *source, *_listed(named), *perhaps}),
+        conflict=len(pointed) > 1,
     )
+
+
+def stack_of_role(event: RawEvent, arn: str, catalog: StackCatalog) -> StackInfo | None:
+    """Return the stack that OpsWorks called another service for; None where the role is none's."""
+    key = key_of(event.account_id, None, "role", arn)
+    found = sorted(catalog.stacks_of_role(event.account_id, key, arn, event.event_time))
+    if not found:
+        return None
+    only = found[0] if len(found) == 1 else None
+    return msgspec.structs.replace(
+        _of_stack(event, only, catalog, {}),
+        resolution="none" if only is None else "inferred",
+        candidates=found,
+    )
+
+
+def _of_stack(
+    event: RawEvent, stack_id: str | None, catalog: StackCatalog, created: Mapping[str, str]
+) -> StackInfo:
+    """Return what is known of the stack; of one without id what its creation says."""
+    attributes, status = created, "active" if created else None
+    if stack_id is not None:
+        state = catalog.stack(event.account_id, stack_id, event.event_time)
+        attributes, status = state.attributes, state.status
+    return StackInfo(
+        id=stack_id,
+        name=attributes.get("name"),
+        region=attributes.get("region"),
+        status=status,
+        service_role_arn=attributes.get("serviceRoleArn"),
+        vpc_id=attributes.get("vpcId"),
+        resolution="none",
+    )
+
+
+def _created(event: RawEvent, named: Sequence[Named], catalog: StackCatalog) -> Mapping[str, str]:
+    for name in _ids(named, "stackName"):
+        key = key_of(event.account_id, event.aws_region, "stackName", name)
+        orphan, _ = catalog.created_by(key, event.event_id)
+        if orphan is not None:
+            return orphan.attributes
+    return {}
 
 
 def _points(
@@ -60,16 +100,33 @@ def _points(
     """Yield every stack that an id of the event points to, and the way, the surest first."""
     direct = [one for one in named if one.kind == "stack" and one.member != "sourceStackId"]
     listed = _listed(named)
-    for one in sorted(direct, key=lambda one: ("request", "response", "arn").index(one.where)):
+    for one in sorted(direct, key=lambda one: _SUREST_FIRST.index(one.where)):
         if one.member != "stackIds" or len(listed) == 1:
             yield one.id, one.where
-    if event.event_name == "CloneStack":  # the apps that it names are the source's
+    if event.event_name in CREATE_STACKS:  # the apps that a clone names are the source's
+        for name in _ids(named, "stackName"):
+            key = key_of(event.account_id, event.aws_region, "stackName", name)
+            _, stack_id = catalog.created_by(key, event.event_id)
+            if stack_id is not None:
+                yield stack_id, "name"
         return
+    for kind, key in _children(event, named):
+        for stack_id in sorted(catalog.stacks_of(kind, key, event.event_time)):
+            yield stack_id, kind
+
+
+def _perhaps(event: RawEvent, named: Sequence[Named], catalog: StackCatalog) -> set[str]:
+    return {
+        stack_id
+        for _, key in _children(event, named)
+        for stack_id in catalog.perhaps_stacks_of(key, event.event_time)
+    }
+
+
+def _children(event: RawEvent, named: Sequence[Named]) -> Iterator[tuple[str, str]]:
     for kind in _MOST_SPECIFIC_FIRST:
         for identifier in _ids(named, kind):
-            key = key_of(event.account_id, event.aws_region, kind, identifier)
-            for stack_id in sorted(catalog.stacks_of(kind, key, event.event_time)):
-                yield stack_id, kind
+            yield kind, key_of(event.account_id, event.aws_region, kind, identifier)
 
 
 def _listed(named: Sequence[Named]) -> list[str]:
