@@ -21,8 +21,9 @@ from opstrail_enrich.import_plan import Fact, ImportPlan, plan_import
 from opstrail_enrich.inventory_shape import Saved
 from opstrail_enrich.serve import serve
 from opstrail_enrich.settings import Settings
-from opstrail_enrich.stack_catalog import StackState
+from opstrail_enrich.stack_catalog import StackCatalog, StackState
 from opstrail_enrich.stack_inventory import stack_facts
+from opstrail_enrich.stack_timeline import timeline
 from opstrail_enrich.wiring import Patient, fact_log, fact_writer, new_organizations, now_ms
 from opstrail_runtime.errors import Fenced, InvalidRecord, LeaseLost, Refused, Unavailable
 from opstrail_runtime.loop_options import loop_options
@@ -181,14 +182,37 @@ def list_stacks() -> None:
 def show_stack(name_or_id: str) -> None:
     """Show what is known of a stack."""
     with opened() as found:
-        rows = [
-            _stack_row(stack) | dict(sorted(stack.attributes.items()))
-            for stack in found.facts.catalogs.stacks.stacks()
-            if name_or_id in (stack.stack_id, stack.attributes.get("name"))
-        ]
-    if not rows:
+        known = found.facts.catalogs.stacks
+        show(
+            [
+                _stack_row(stack)
+                | dict(sorted(stack.attributes.items()))
+                | dict(sorted(known.details(stack.account_id, stack.stack_id).items()))
+                for stack in _called(known, name_or_id)
+            ]
+        )
+
+
+@stacks.command("timeline")
+@click.argument("name_or_id")
+def show_timeline(name_or_id: str) -> None:
+    """Show the life of a stack, by its id or any name that it ever had."""
+    with opened() as found:
+        known = found.facts.catalogs.stacks
+        show(
+            [
+                {"accountId": stack.account_id, "stackId": stack.stack_id} | row._asdict()
+                for stack in _called(known, name_or_id)
+                for row in timeline(known, stack.account_id, stack.stack_id)
+            ]
+        )
+
+
+def _called(catalog: StackCatalog, name_or_id: str) -> list[StackState]:
+    found = catalog.called(name_or_id)
+    if not found:
         raise click.ClickException(f"no stack of that name or id is known: {name_or_id}")
-    show(rows)
+    return found
 
 
 @accounts.command("list")

@@ -117,9 +117,32 @@ class StackCatalog:
 
     def stacks(self) -> Iterator[StackState]:
         """Yield every stack that a fact names, as known last."""
-        known = {(f.account_id, f.stack_id) for f in self.facts.facts() if f.stack_id is not None}
+        known = {(fact.account_id, fact.stack_id) for fact in self.facts.facts() if fact.stack_id}
         for account_id, stack_id in sorted(known):
             yield self.stack(account_id, stack_id)
+
+    def details(self, account_id: str, stack_id: str) -> dict[str, str]:
+        """Return what is known last of a stack that shapes no document: settings, tags, rights."""
+        return as_of(
+            LATEST,
+            (
+                Said(f.valid_from, f.event_id, {f"permission:{f.subject_id}": _level(f)})
+                if f.kind == "permission"
+                else _as_said(f)
+                for f in self.facts.about(key_of(account_id, None, "details", stack_id))
+            ),
+        )
+
+    def called(self, name_or_id: str) -> list[StackState]:
+        """Return the stacks that have this id, or had this name at some time."""
+        found = {
+            (fact.account_id, fact.stack_id)
+            for fact in self.facts.facts()
+            if fact.stack_id and name_or_id in (fact.stack_id, fact.attributes.get("name"))
+        }
+        named = [state for state in self.stacks() if state.attributes.get("name") == name_or_id]
+        found |= {(state.account_id, state.stack_id) for state in named}
+        return [self.stack(account_id, stack_id) for account_id, stack_id in sorted(found)]
 
     # What belongs to stacks
 
@@ -285,6 +308,10 @@ def _created_at(facts: Iterable[StackFact]) -> int | None:
         except (KeyError, ValueError, OverflowError):
             continue
     return None
+
+
+def _level(fact: StackFact) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(fact.attributes.items()))
 
 
 def _said_by(fact: StackFact) -> dict[str, str]:
