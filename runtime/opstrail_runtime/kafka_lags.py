@@ -35,6 +35,10 @@ class KafkaLags:
         A partition without committed offset counts whole. Services commit the ends that they have
         read to, so an idle one is at 0 although transactions leave control records behind.
         """
+        return self.behind(group, self.ends(topics))
+
+    def ends(self, topics: Sequence[TopicName]) -> Mapping[tuple[str, int], int]:
+        """Return where each partition, by full topic name and number, ends now."""
         described = settled(
             self._admin.describe_topics(
                 TopicCollection([self._names.full(topic) for topic in topics])
@@ -45,13 +49,15 @@ class KafkaLags:
             for full, topic in described.items()
             for info in topic.partitions
         ]
-        ends = settled(
+        found = settled(
             self._admin.list_offsets(dict.fromkeys(partitions, _LATEST), request_timeout=TIMEOUT_S)
         )
-        committed = self._committed(group, partitions)
-        return sum(
-            max(0, end.offset - committed[at.topic, at.partition]) for at, end in ends.items()
-        )
+        return {(at.topic, at.partition): end.offset for at, end in found.items()}
+
+    def behind(self, group: str, ends: Mapping[tuple[str, int], int]) -> int:
+        """Return the records before these ends that a group has yet to read."""
+        committed = self._committed(group, [TopicPartition(*at) for at in ends])
+        return sum(max(0, end - committed[at]) for at, end in ends.items())
 
     def _committed(
         self, group: str, partitions: list[TopicPartition]

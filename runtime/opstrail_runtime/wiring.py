@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from opstrail_runtime.backoff import Backoff
+from opstrail_runtime.kafka_checkpoint import KafkaCheckpoint
 from opstrail_runtime.kafka_lags import KafkaLags
 from opstrail_runtime.kafka_log import KafkaLog
 from opstrail_runtime.kafka_source import KafkaSource
@@ -109,6 +110,12 @@ def new_lags(settings: KafkaSettings) -> KafkaLags:
         )
 
     return KafkaLags(new_admin(settings), consumer, topic_names(settings))
+
+
+def new_checkpoint(settings: KafkaSettings, role: str) -> KafkaCheckpoint:
+    """Return what keeps how far a command has come."""
+    consumer = Consumer(_reader(settings, group_id(settings, role), f"opstrail-{role}"))
+    return KafkaCheckpoint(consumer, topic_names(settings))
 
 
 def new_log(settings: KafkaSettings, role: str) -> KafkaLog:

@@ -9,19 +9,14 @@ from dataclasses import dataclass, field
 
 from opstrail_enrich.enrichment import Catalogs
 from opstrail_enrich.telemetry import FactsIgnored, FactsRead
-from opstrail_runtime.codecs import decoded
-from opstrail_runtime.errors import InvalidRecord
-from opstrail_runtime.fact_table import Fact, FactTable
+from opstrail_runtime.fact_topics import ACCOUNTS, STACK_FACTS, add_facts
 from opstrail_runtime.log import Log
-from opstrail_runtime.stage import Output, Partition, Pulse, Record
+from opstrail_runtime.stage import Output, Pulse, Record
 from opstrail_runtime.telemetry import emit
 from opstrail_schemas.codec import Codec
-from opstrail_schemas.facts import FACT_VERSION, digest_of
+from opstrail_schemas.facts import digest_of
 from opstrail_schemas.messages import Account, StackFact
 from opstrail_schemas.topics import TopicName
-
-STACK_FACTS = Partition(TopicName.STACK_FACTS, 0)
-ACCOUNTS = Partition(TopicName.ACCOUNTS, 0)
 
 
 @dataclass(slots=True)
@@ -80,33 +75,17 @@ class FactLog:
         self._learnt.clear()
 
     def _stack_facts(self, records: Iterator[Record]) -> None:
-        _add_all(records, self.stack_facts, self.catalogs.stacks.facts)
+        ignored = add_facts(records, self.stack_facts, self.catalogs.stacks.facts)
         self.catalogs.stack_facts_offset = self.log.position(STACK_FACTS)
-        emit(FactsRead(str(TopicName.STACK_FACTS), len(self.catalogs.stacks.facts)))
+        _told(TopicName.STACK_FACTS, len(self.catalogs.stacks.facts), ignored)
 
     def _accounts(self, records: Iterator[Record]) -> None:
-        _add_all(records, self.accounts, self.catalogs.accounts.facts)
+        ignored = add_facts(records, self.accounts, self.catalogs.accounts.facts)
         self.catalogs.accounts_offset = self.log.position(ACCOUNTS)
-        emit(FactsRead(str(TopicName.ACCOUNTS), len(self.catalogs.accounts.facts)))
+        _told(TopicName.ACCOUNTS, len(self.catalogs.accounts.facts), ignored)
 
 
-def _add_all(records: Iterator[Record], codec: Codec[Fact], table: FactTable[Fact]) -> None:
-    """Add each fact under its message key, which is its digest."""
-    ignored, topic = 0, ""
-    for record in records:
-        fact = _fact(record, codec)
-        if fact is None or record.key is None:
-            ignored, topic = ignored + 1, str(record.partition.topic)
-        else:
-            table.add(record.key, fact)
+def _told(topic: TopicName, known: int, ignored: int) -> None:
+    emit(FactsRead(str(topic), known))
     if ignored:
-        emit(FactsIgnored(topic, ignored))
-
-
-def _fact(record: Record, codec: Codec[Fact]) -> Fact | None:
-    """Return the fact; None for what is none, and for a version that this code does not know."""
-    try:
-        fact = decoded(codec, record)
-    except InvalidRecord:
-        return None
-    return fact if fact.fact_version == FACT_VERSION else None
+        emit(FactsIgnored(str(topic), ignored))
