@@ -39,7 +39,7 @@ from opstrail_store.settings import Settings
 PLAIN_WIDTH = 110
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Failed(Exception):
     """A command of the tour ended otherwise than it must."""
 

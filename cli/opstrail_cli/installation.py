@@ -1,16 +1,17 @@
 """One installation seen from outside: set it up, and ask how far it is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from opstrail_runtime.codecs import asked
 from opstrail_runtime.kafka_topics import KafkaTopics
+from opstrail_runtime.stage import Pulse
 from opstrail_runtime.wiring import group_id, new_admin, new_lags, new_registry
 from opstrail_schemas.topics import TopicName
 from opstrail_store.index_name import IndexNames
 from opstrail_store.settings import Settings
 from opstrail_store.store_setup import execute, plan
 from opstrail_store.templates import Layout
-from opstrail_store.wiring import new_client
+from opstrail_store.wiring import new_client, new_reread
 
 
 class Installation:
@@ -36,6 +37,10 @@ class Installation:
     def lag(self, role: str, topics: Sequence[TopicName]) -> int:
         """Return how many records a role has yet to read."""
         return self._lags.lag(group_id(self._settings.kafka, role), topics)
+
+    def repair(self, pulse: Pulse, say: Callable[[str], None]) -> int:
+        """Send back the events that newer facts concern; return how many."""
+        return new_reread(self._settings, pulse, say).run().sent
 
     def pending_retries(self) -> int:
         """Return how many dead letters will be tried again by themselves."""

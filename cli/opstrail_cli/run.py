@@ -111,6 +111,7 @@ class Result:
     records: int
     stored: int
     already_there: int
+    repaired: int
     dead_letters: int
     dead_letters_by_reason: Mapping[str, int]
     deferred: int
@@ -128,6 +129,7 @@ class Result:
                 "records": self.records,
                 "stored": self.stored,
                 "alreadyThere": self.already_there,
+                "repaired": self.repaired,
                 "deadLetters": self.dead_letters,
                 "deadLettersByReason": dict(self.dead_letters_by_reason),
                 "deferred": self.deferred,
@@ -149,6 +151,7 @@ class Result:
             ("  stored", self.stored),
             ("  already there", self.already_there),
             ("  expired", self.expired),
+            ("repaired: more was known later", self.repaired),
             ("dead letters", self.dead_letters),
             *((f"  {reason}", number) for reason, number in self.dead_letters_by_reason.items()),
             ("tries to come", self.pending_retries),
@@ -283,11 +286,43 @@ class Run:
     def follow(self, say: Callable[[str], None]) -> None:
         """Start all, and watch until the source is listed and every service is at the end.
 
-        Raises KeepsDying; ClickException where discover refuses the source.
+        Then repair what was enriched before more was known. Raises KeepsDying; ClickException where
+        discover refuses the source.
         """
-        began = said = time.monotonic()
         for each in (*self.services, self.discover):
             each.start()
+        self._until_idle(say)
+        if self._repair(say):
+            self._until_idle(say)
+
+    def _repair(self, say: Callable[[str], None]) -> bool:
+        """Send back what newer facts concern; whether there was anything."""
+        last = [time.monotonic()]
+
+        def say_now_and_then(text: str) -> None:
+            if time.monotonic() - last[0] > SAY_EVERY_S:
+                last[0] = time.monotonic()
+                say(f"repair: {text}")
+
+        while True:
+            try:
+                return self.installation.repair(self, say_now_and_then) > 0
+            except Unavailable as away:
+                self.wait(SETUP_RETRY_S, why=str(away))
+
+    # While it repairs, it is the pulse that looks after the services.
+
+    def beat(self) -> None:
+        """Do nothing."""
+
+    def wait(self, seconds: float, *, why: str) -> None:  # noqa: ARG002 - the protocol's
+        """Start again what died, and sleep."""
+        self._watch()
+        self._take_counts()
+        time.sleep(seconds)
+
+    def _until_idle(self, say: Callable[[str], None]) -> None:
+        began = said = time.monotonic()
         while True:
             listed = self._watch()
             behind = self._behind()
@@ -346,7 +381,9 @@ def _result(run: Run, installation: Installation, seconds: float) -> Result:
         files=sum(by_state.values()) + counts.total("files_skipped"),
         records=counts.total("records_in", stage="split"),
         stored=counts.total("records_out", stage="store"),
-        already_there=counts.total("records_already_there"),
+        # Of repairs only what they changed counts.
+        already_there=sum(counts.total("records_already_there", stage=name) for name in READS),
+        repaired=counts.total("records_out", stage="store-repaired"),
         dead_letters=sum(dead.values()),
         dead_letters_by_reason=dead,
         deferred=by_state.get("deferred", 0),

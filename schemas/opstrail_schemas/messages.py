@@ -99,6 +99,21 @@ class Caller(Message, frozen=True, kw_only=True):
     mfa_authenticated: bool | None = None
     console: bool = False
     cross_account: bool | None = None
+    assumed_root: bool = False
+    issuer_name: str | None = None
+    issuer_principal_id: str | None = None
+    issuer_account_id: str | None = None
+    session_created_at: int | None = None
+    sign_in_session_arn: str | None = None
+    ec2_role_delivery: str | None = None
+    credential_id: str | None = None
+    on_behalf_of_user_id: str | None = None
+    on_behalf_of_identity_store_arn: str | None = None
+    in_scope_of_source_arn: str | None = None
+    in_scope_of_source_account: str | None = None
+    in_scope_of_issuer_type: str | None = None
+    in_scope_of_credentials_issued_to: str | None = None
+    invoked_by_delegate_account_id: str | None = None
 
 
 class AccountInfo(Message, frozen=True, kw_only=True):

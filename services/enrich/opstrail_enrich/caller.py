@@ -6,9 +6,11 @@ third, a service-linked role the second and the third. One row of `_ROWS` per id
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from opstrail_enrich.record_view import RecordView, members, parsed, text_of
+from opstrail_enrich.redaction import shown
 from opstrail_schemas.messages import Answer, Caller, CallerKind, CredentialKind, RawEvent
 
 # From this day on console proxies show `AWS Internal` too (CloudTrail's document history).
@@ -22,6 +24,11 @@ _ARN = re.compile(
     r"(?:(?P<root>root)|(?P<kind>user|role|assumed-role|federated-user)/(?P<rest>.+))",
     re.ASCII | re.DOTALL,
 )
+
+_UTC_TIME = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z|\d{8}T\d{6}Z", re.ASCII
+)
+_YES_OR_NO: Final = {"true": True, "yes": True, "false": False, "no": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,9 @@ _BY_ARN: Final = {
     "role": _Row("role", "unknown", "no", "yes"),
 }
 _ASSUMED_ROOT: Final = _Row("root", "temporary", "yes", "yes")
+# S3 says so of a request that nobody signed.
+_ANONYMOUS: Final = _Row("unknown", "unknown", "no", "no")
+_ANONYMOUS_ACCOUNTS: Final = frozenset({"ANONYMOUS_PRINCIPAL", "anonymous"})
 _NOBODY: Final = _Row("unknown", "unknown", "unknown", "unknown")
 
 
@@ -108,6 +118,8 @@ def caller_of(event: RawEvent, view: RecordView) -> Caller:
     role_name = _role_name(row.kind, identity, issuer, named)
     session_name = _session_name(row.kind, named, principal)
     invoked_by = None if _is_console(signs.invoked_by) else signs.invoked_by or signs.host
+    scope = members(identity.get("inScopeOf"))
+    user = members(identity.get("onBehalfOf"))
     return Caller(
         kind=row.kind,
         credential_kind=row.credential,
@@ -138,12 +150,31 @@ def caller_of(event: RawEvent, view: RecordView) -> Caller:
         mfa_authenticated=_mfa(event, view, session),
         console=signs.console,
         cross_account=_is_other_account(event, account),
+        assumed_root=_is_true(session.get("assumedRoot")),
+        issuer_name=text_of(issuer.get("userName")) or _named(text_of(issuer.get("arn"))).name,
+        issuer_principal_id=text_of(issuer.get("principalId")),
+        issuer_account_id=text_of(issuer.get("accountId")),
+        session_created_at=_time(members(session.get("attributes")).get("creationDate")),
+        sign_in_session_arn=text_of(session.get("signInSessionArn")),
+        ec2_role_delivery=text_of(session.get("ec2RoleDelivery")),
+        credential_id=text_of(identity.get("credentialId")),
+        on_behalf_of_user_id=text_of(user.get("userId")),
+        on_behalf_of_identity_store_arn=text_of(user.get("identityStoreArn")),
+        in_scope_of_source_arn=text_of(scope.get("sourceArn")),
+        in_scope_of_source_account=text_of(scope.get("sourceAccount")),
+        in_scope_of_issuer_type=text_of(scope.get("issuerType")),
+        in_scope_of_credentials_issued_to=text_of(scope.get("credentialsIssuedTo")),
+        invoked_by_delegate_account_id=text_of(
+            members(identity.get("invokedByDelegate")).get("accountId")
+        ),
     )
 
 
 def _identity(value: Any) -> dict[str, Any]:
-    """Return the identity's members; a plain string can only be an ARN."""
-    return {"arn": value} if isinstance(value, str) else members(value)
+    """Return the identity's members; a plain string is an ARN or some other id."""
+    if isinstance(value, str):
+        return {"arn" if value.startswith("arn:") else "principalId": value}
+    return members(value)
 
 
 def _named(arn: str | None) -> _Named:
@@ -163,9 +194,11 @@ def _row(
     named: _Named,
     signs: _Signs,
 ) -> _Row:
-    if session.get("assumedRoot") in (True, "true"):
+    if _is_true(session.get("assumedRoot")):
         return _ASSUMED_ROOT
     kind = text_of(identity.get("type"))
+    if kind == "AWSAccount" and text_of(identity.get("accountId")) in _ANONYMOUS_ACCOUNTS:
+        return _ANONYMOUS
     if kind in ("Root", "IAMUser"):
         return _user_row(_ROWS[kind], event, identity, session)
     if kind in _ROWS:
@@ -182,7 +215,7 @@ def _user_row(
 ) -> _Row:
     if _is_sign_in(event):
         return _Row(row.kind, "password", row.user, row.temporary, "no")
-    if session:
+    if any(session.values()):
         # GetSessionToken, MFA and console sessions keep the identity of the user behind them.
         return _Row(row.kind, "session", row.user, row.temporary)
     if (text_of(identity.get("accessKeyId")) or "").startswith("ASIA"):
@@ -208,7 +241,7 @@ def _signs(event: RawEvent, view: RecordView, identity: dict[str, Any]) -> _Sign
     return _Signs(
         invoked_by=invoked_by,
         host=next((text for text in shown if _is_service_host(text)), None),
-        console=view.session_credential_from_console in (True, "true")
+        console=_is_true(view.session_credential_from_console)
         or _is_console(invoked_by)
         or _is_console(agent)
         or _is_sign_in(event)
@@ -255,8 +288,11 @@ def _account(
     named: _Named,
     principal: str | None,
 ) -> str | None:
+    given = text_of(identity.get("accountId"))
+    if given in _ANONYMOUS_ACCOUNTS:
+        return None
     return (
-        text_of(identity.get("accountId"))
+        given
         or text_of(issuer.get("accountId"))
         or named.account_id
         or (principal if kind in ("root", "awsAccount") and (principal or "").isdecimal() else None)
@@ -268,7 +304,8 @@ def _user_name(
 ) -> str | None:
     if kind in ("assumedRole", "role", "federatedUser", "awsService"):
         return None
-    given = text_of(identity.get("userName"))
+    # The name tried at a failed sign-in is hidden: it may be a password.
+    given = shown(identity.get("userName"))
     if given is None and kind == "identityCenterUser":
         # Only its sign-in events say the name, and they say it elsewhere.
         return text_of(members(parsed(view.additional_event_data)).get("UserName"))
@@ -322,14 +359,38 @@ def _other_name(
     identity: dict[str, Any], arn: str | None, principal: str | None, account: str | None
 ) -> str | None:
     """Return what can stand for a name that the record does not say."""
-    return text_of(members(identity.get("onBehalfOf")).get("userId")) or arn or principal or account
+    return (
+        text_of(members(identity.get("onBehalfOf")).get("userId"))
+        or arn
+        or principal
+        or account
+        or text_of(identity.get("accountId"))
+    )
 
 
 def _mfa(event: RawEvent, view: RecordView, session: dict[str, Any]) -> bool | None:
     said = members(session.get("attributes")).get("mfaAuthenticated")
-    if said is None and _is_sign_in(event):
+    answer = _YES_OR_NO.get(str(said).lower())
+    if answer is None and _is_sign_in(event):
         said = members(parsed(view.additional_event_data)).get("MFAUsed")
-    return {"true": True, "yes": True, "false": False, "no": False}.get(str(said).lower())
+        answer = _YES_OR_NO.get(str(said).lower())
+    return answer
+
+
+def _is_true(value: Any) -> bool:
+    """CloudTrail writes these members as the string; JSON has a better way."""
+    return value is True or value == "true"
+
+
+def _time(value: Any) -> int | None:
+    """Read `2013-11-02T01:06:28Z` and `20131102T010628Z`: both occur, against the reference."""
+    text = text_of(value)
+    if text is None or _UTC_TIME.fullmatch(text) is None:
+        return None
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError:  # the 31st of February
+        return None
 
 
 def _is_other_account(event: RawEvent, account: str | None) -> bool | None:

@@ -1,8 +1,7 @@
 """`opstrail enrich`, and `opstrail catalog`: what is known about stacks and accounts."""
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,8 +9,6 @@ from pathlib import Path
 
 import click
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
 from opstrail_enrich.account_catalog import KnownAccount
 from opstrail_enrich.account_inventory import account_facts
@@ -24,7 +21,8 @@ from opstrail_enrich.settings import Settings
 from opstrail_enrich.stack_catalog import StackCatalog, StackState
 from opstrail_enrich.stack_inventory import stack_facts
 from opstrail_enrich.stack_timeline import timeline
-from opstrail_enrich.wiring import Patient, fact_log, fact_writer, new_organizations, now_ms
+from opstrail_enrich.wiring import fact_log, fact_writer, new_organizations, now_ms
+from opstrail_runtime.command_line import Patient, show
 from opstrail_runtime.errors import Fenced, InvalidRecord, LeaseLost, Refused, Unavailable
 from opstrail_runtime.loop_options import loop_options
 from opstrail_runtime.stage import Output
@@ -32,8 +30,6 @@ from opstrail_schemas.codec import Codec
 from opstrail_schemas.messages import Account
 from opstrail_schemas.registry import NotRegistered
 from opstrail_schemas.topics import TopicName
-
-Row = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,24 +216,6 @@ def list_accounts() -> None:
     """List the accounts that are known, and since when nothing about them has changed."""
     with opened() as found:
         show([_account_row(known) for known in found.facts.catalogs.accounts.accounts()])
-
-
-def show(rows: Sequence[Row]) -> None:
-    """Print rows: a table on a terminal, JSON when piped."""
-    if not sys.stdout.isatty():
-        click.echo(json.dumps(rows, indent=2))
-        return
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(*names, box=None)
-    for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in names))
-    Console().print(table)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}={text}" for name, text in value.items())
-    return "" if value is None else str(value)
 
 
 def _account_row(known: KnownAccount) -> dict[str, object]:

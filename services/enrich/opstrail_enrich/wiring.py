@@ -105,14 +105,3 @@ def new_organizations(settings: OrganizationsSettings) -> Organizations:
             ),
         )
     )
-
-
-class Patient:
-    """The pulse of a command, which is in no group: it sleeps where a service would poll."""
-
-    def beat(self) -> None:
-        """Do nothing."""
-
-    def wait(self, seconds: float, *, why: str) -> None:  # noqa: ARG002 - the protocol's
-        """Sleep."""
-        time.sleep(seconds)

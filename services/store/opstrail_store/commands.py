@@ -1,17 +1,27 @@
 """`opstrail store`: the service, and the set-up of OpenSearch."""
 
 import sys
+import time
+from collections.abc import Callable
 
 import click
+from pydantic import ValidationError
+from rich.console import Console
+from rich.status import Status
 
-from opstrail_runtime.errors import Unavailable
+from opstrail_runtime.command_line import Patient, show
+from opstrail_runtime.errors import Fenced, Unavailable
+from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.loop_options import loop_options
+from opstrail_schemas.registry import NotRegistered
 from opstrail_store.opensearch_errors import OpenSearchRefuses
 from opstrail_store.serve import serve
 from opstrail_store.settings import Settings, SetupSettings
 from opstrail_store.store_setup import SetupRefused, execute, plan
 from opstrail_store.templates import Layout
-from opstrail_store.wiring import new_client
+from opstrail_store.wiring import new_client, new_reread
+
+SAY_EVERY_S = 10.0
 
 
 @click.group(invoke_without_command=True)
@@ -21,6 +31,53 @@ def store(context: click.Context) -> None:
     """Write enriched events into OpenSearch (the service), or set OpenSearch up."""
     if context.invoked_subcommand is None:
         sys.exit(serve(Settings()))
+
+
+@store.command()
+@click.option("--all", "over_all", is_flag=True, help="Every document: after a change of rules.")
+def reread(*, over_all: bool) -> None:
+    """Send the events that newer facts concern through enrich once more (repair).
+
+    Waits until what is on its way is stored. It may be stopped at any time, and run again.
+    """
+    console = Console(stderr=True)
+    try:
+        with console.status("reading facts") as status:
+            say = _sayer(console, status)
+            repair = new_reread(Settings(), Patient(), say)
+            began = time.monotonic()
+            result = repair.run_over_all() if over_all else repair.run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (Fenced, KafkaRefuses, NotRegistered, OpenSearchRefuses, Unavailable) as error:
+        raise click.ClickException(str(error)) from error
+    except ValidationError as error:
+        raise click.ClickException(f"settings: {error}") from error
+    show(
+        [
+            {
+                "facts": result.facts,
+                "examined": result.examined,
+                "sent": result.sent,
+                "unreadable": result.unreadable,
+                "seconds": round(time.monotonic() - began, 1),
+            }
+        ]
+    )
+
+
+def _sayer(console: Console, status: Status) -> Callable[[str], None]:
+    """Return what tells how it goes: in one line on a terminal, else a line each ten seconds."""
+    last = [time.monotonic()]
+
+    def say(text: str) -> None:
+        if console.is_terminal:
+            status.update(text)
+        elif time.monotonic() - last[0] >= SAY_EVERY_S:
+            last[0] = time.monotonic()
+            click.echo(text, err=True)
+
+    return say
 
 
 @store.command()

@@ -37,6 +37,7 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _BRACKETS = re.compile(rb"[][{}]")
 _NEWLINES_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
 _OURS = b',"opstrail":{'
+ABSURD_EVENT_TIME = "absurdEventTime"  # a flag that only documents have
 
 _encode = msgspec.json.Encoder().encode
 _root_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -112,13 +113,19 @@ def raw_of(source: bytes) -> bytes:
 
     Of the whole form that is the text itself, newlines between tokens excepted.
     """
+    return ours_and_raw(source)[1]
+
+
+def ours_and_raw(source: bytes) -> tuple[bytes, bytes]:
+    """Return our own object, as JSON text, and the record's text. Raises ValueError."""
     cut = source.rindex(_OURS)
-    ours = msgspec.json.decode(source[cut + len(_OURS) - 1 : -1], type=dict[str, msgspec.Raw])
+    text = source[cut + len(_OURS) - 1 : -1]
+    ours = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     if "rawText" in ours:
-        return msgspec.json.decode(ours["rawText"], type=str).encode()
+        return text, msgspec.json.decode(ours["rawText"], type=str).encode()
     if "rawBytes" in ours:
-        return base64.b64decode(msgspec.json.decode(ours["rawBytes"], type=str))
-    return source[:cut] + b"}"
+        return text, base64.b64decode(msgspec.json.decode(ours["rawBytes"], type=str))
+    return text, source[:cut] + b"}"
 
 
 def delivery_of(enriched: EnrichedEvent, stored_at: int) -> Delivery:
@@ -180,7 +187,7 @@ def _ours(enriched: EnrichedEvent, stored_at: int, more: Mapping[str, object]) -
     event, enrichment = enriched.event, enriched.enrichment
     flags = event.flags
     if event.event_time is not None and is_absurd(event.event_time):
-        flags = [*flags, "absurdEventTime"]
+        flags = [*flags, ABSURD_EVENT_TIME]
     origin = event.origin
     return _encode(
         _present(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 # Raised with every change of a field; `store setup` brings it to the templates and open indices.
-MAPPING_VERSION = 1
+MAPPING_VERSION = 2
 
 # Lucene refuses terms over 32,766 bytes. 8,191 characters of four bytes stay below; a longer value
 # is still in the document, it only cannot be searched by.
@@ -143,6 +143,21 @@ _CALLER_FIELDS = (
     Field("mfaAuthenticated", "boolean", "Whether with a second factor."),
     Field("console", "boolean", "Whether from the console."),
     Field("crossAccount", "boolean", "Whether caller and event have different accounts."),
+    Field("assumedRoot", "boolean", "Whether from STS AssumeRoot."),
+    Field("issuerName", "keyword", "Role or user that the session is of."),
+    Field("issuerPrincipalId", "keyword", "Its unique id."),
+    Field("issuerAccountId", "keyword", "Its account."),
+    Field("sessionCreatedAt", "epoch_date", "When the session began."),
+    Field("signInSessionArn", "keyword", "Sign-in that the session comes from."),
+    Field("ec2RoleDelivery", "keyword", "`1.0` or `2.0`: IMDS of the instance."),
+    Field("credentialId", "keyword", "Bearer token."),
+    Field("onBehalfOfUserId", "keyword", "Identity Center user."),
+    Field("onBehalfOfIdentityStoreArn", "keyword", "Its identity store."),
+    Field("inScopeOfSourceArn", "keyword", "What the credentials were issued for."),
+    Field("inScopeOfSourceAccount", "keyword", "Its account."),
+    Field("inScopeOfIssuerType", "keyword", "What kind of thing it is."),
+    Field("inScopeOfCredentialsIssuedTo", "keyword", "Who got the credentials."),
+    Field("invokedByDelegateAccountId", "keyword", "Product provider's account."),
 )
 _ACCOUNT_FIELDS = (
     Field("name", "keyword", "Name of the event's account as of its time."),

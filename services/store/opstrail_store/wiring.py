@@ -3,25 +3,47 @@
 import os
 import random
 import time
+from collections.abc import Callable
 
 from opensearchpy import OpenSearch
+from opensearchpy.serializer import JSONSerializer
 
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.codecs import Codecs as TopicCodecs
 from opstrail_runtime.settings import OpenSearchSettings
-from opstrail_schemas.messages import DeadLetter, EnrichedEvent, TrailFile
+from opstrail_runtime.stage import Pulse
+from opstrail_runtime.wiring import (
+    group_id,
+    new_checkpoint,
+    new_lags,
+    new_log,
+    new_registry,
+    new_writer,
+)
+from opstrail_schemas.messages import (
+    Account,
+    DeadLetter,
+    EnrichedEvent,
+    RawEvent,
+    StackFact,
+    TrailFile,
+)
 from opstrail_schemas.registry import Registry
 from opstrail_schemas.topics import TopicName
 from opstrail_store.index_name import IndexNames
 from opstrail_store.opensearch_sink import OpenSearchSink
+from opstrail_store.reread import Reread
 from opstrail_store.settings import Settings
 from opstrail_store.store_setup import checked, installed_layout
 from opstrail_store.store_stage import Codecs, StoreStage
+from opstrail_store.stored_documents import ExactJson, StoredDocuments
 
 _POOL_SIZE = 16
 
 
-def new_client(settings: OpenSearchSettings) -> OpenSearch:
+def new_client(
+    settings: OpenSearchSettings, serializer: JSONSerializer | None = None
+) -> OpenSearch:
     """Return a client. It never tries again by itself, and checks certificates."""
     auth = None
     if settings.username and settings.password:
@@ -38,6 +60,7 @@ def new_client(settings: OpenSearchSettings) -> OpenSearch:
         retry_on_timeout=False,
         # opensearch-py compresses at gzip level 9: 30 us an event (measured).
         http_compress=False,
+        serializer=serializer or JSONSerializer(),
     )
 
 
@@ -70,4 +93,23 @@ def build(settings: Settings, registry: Registry) -> StoreStage:
         horizon_ms=layout.horizon_ms,
         check_setup=lambda: checked(client, prefix, layout),
         now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+
+
+def new_reread(settings: Settings, pulse: Pulse, say: Callable[[str], None]) -> Reread:
+    """Return a repair. Raises Unavailable, NotRegistered. A later one fences an earlier one."""
+    of = TopicCodecs(new_registry(settings.registry)).of
+    names = IndexNames(settings.store.index_prefix)
+    return Reread(
+        log=new_log(settings.kafka, "reread"),
+        stack_facts=of(TopicName.STACK_FACTS, StackFact),
+        accounts=of(TopicName.ACCOUNTS, Account),
+        reread=of(TopicName.EVENTS_REREAD, RawEvent),
+        documents=StoredDocuments(new_client(settings.opensearch, ExactJson()), names.events),
+        progress=new_checkpoint(settings.kafka, "reread"),
+        writer=new_writer(settings.kafka, slot=settings.slot.name_of("reread")),
+        lags=new_lags(settings.kafka),
+        groups=(group_id(settings.kafka, "enrich"), group_id(settings.kafka, "store")),
+        pulse=pulse,
+        say=say,
     )

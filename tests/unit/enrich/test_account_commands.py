@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from opstrail_enrich import commands
 from opstrail_enrich.commands import Catalog, catalog
+from opstrail_runtime import command_line
 from opstrail_runtime.errors import Refused
 from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Output
@@ -131,6 +132,6 @@ def test_on_a_terminal_tags_are_words(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
 
-    commands.show([{"name": "shop", "tags": {"team": "x", "owner": "me"}}])
+    command_line.show([{"name": "shop", "tags": {"team": "x", "owner": "me"}}])
 
     assert "team=x, owner=me" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from opstrail_enrich import commands
 from opstrail_enrich.commands import Catalog, catalog
+from opstrail_runtime import command_line
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Output
@@ -163,6 +164,6 @@ def test_on_a_terminal_rows_are_a_table(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
 
-    commands.show([{"name": "shop", "status": None}])
+    command_line.show([{"name": "shop", "status": None}])
 
     assert "shop" in capsys.readouterr().out
