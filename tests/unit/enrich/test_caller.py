@@ -54,6 +54,10 @@ TABLE: dict[str, tuple[Any, dict[str, Any], str]] = {
     "user with a temporary key and no session": (
         {**USER, "accessKeyId": "ASIAX"}, {}, "iamUser unknown yes no no",
     ),
+    "user with a session that says nothing": (
+        {**USER, "sessionContext": {"sessionIssuer": {}, "webIdFederationData": {}}}, {},
+        "iamUser longTerm yes no no",
+    ),
     "user in a session": (
         {**USER, "sessionContext": {"sessionIssuer": {}, **ATTRIBUTES}}, {},
         "iamUser session yes no no",
@@ -127,6 +131,10 @@ TABLE: dict[str, tuple[Any, dict[str, Any], str]] = {
         {"type": "AWSAccount", "invokedBy": "backup.amazonaws.com"}, {},
         "awsAccount foreignAccount unknown unknown yes",
     ),
+    "nobody signed": (
+        {"type": "AWSAccount", "principalId": "", "accountId": "ANONYMOUS_PRINCIPAL"}, {},
+        "unknown unknown no no no",
+    ),
     "directory": ({"type": "Directory"}, {}, "directory unknown no no no"),
     "unknown": ({"type": "Unknown"}, {}, "unknown unknown unknown unknown no"),
     "unknown, root's arn": ({**ROOT, "type": "Unknown"}, {}, "root unknown yes no no"),
@@ -149,6 +157,31 @@ TABLE: dict[str, tuple[Any, dict[str, Any], str]] = {
     "assumed root, of any type": (
         {"type": "AssumedRole", "sessionContext": {"assumedRoot": True}}, {},
         "root temporary yes yes no",
+    ),
+    "assumed root, as nobody writes it": (
+        {**ROOT, "sessionContext": {"assumedRoot": 1}}, {}, "root session yes no no",
+    ),
+    "role in China, by a service there": (
+        {
+            "type": "AssumedRole", "invokedBy": "ec2.amazonaws.com.cn",
+            "arn": f"arn:aws-cn:sts::{ACCOUNT}:assumed-role/deploy/i-1",
+        }, {}, "assumedRole temporary no yes yes",
+    ),
+    "unknown, a user's arn in GovCloud": (
+        {"type": "Unknown", "arn": f"arn:aws-us-gov:iam::{ACCOUNT}:user/alice"}, {},
+        "iamUser unknown yes no no",
+    ),
+    "software on an instance": (
+        {**ASSUMED, "sessionContext": {"sessionIssuer": ISSUER, "ec2RoleDelivery": "2.0"}}, {},
+        "assumedRole temporary no yes no",
+    ),
+    "code of a function": (
+        {**ASSUMED, "inScopeOf": {"issuerType": "AWS::Lambda::Function"}}, {},
+        "assumedRole temporary no yes no",
+    ),
+    "a partner by delegation": (
+        {**ASSUMED, "invokedByDelegate": {"accountId": "444455556666"}}, {},
+        "assumedRole temporary no yes no",
     ),
     "missing": (None, {}, "unknown unknown unknown unknown no"),
     "text": ("AIDAX", {}, "unknown unknown unknown unknown no"),
@@ -321,6 +354,93 @@ NAMES: dict[str, tuple[Any, dict[str, Any], dict[str, object]]] = {
     ),
     "console action": (ROOT, {"eventType": "AwsConsoleAction"}, {"console": True}),
     "not the console": (ASSUMED, {}, {"console": False}),
+    "plain text": ("AIDAX", {}, {"name": "AIDAX", "principal_id": "AIDAX", "arn": None}),
+    "plain text that is an ARN": (
+        USER_ARN, {}, {"name": "alice", "principal_id": None, "arn": USER_ARN},
+    ),
+    "a name that AWS hides": (
+        {"type": "IAMUser", "userName": "HIDDEN_DUE_TO_SECURITY_REASONS", "accountId": ACCOUNT}, {},
+        {"name": ACCOUNT, "user_name": None},
+    ),
+    "nobody signed": (
+        {"type": "AWSAccount", "accountId": "ANONYMOUS_PRINCIPAL"}, {},
+        {"name": "ANONYMOUS_PRINCIPAL", "account_id": None, "cross_account": None},
+    ),
+    "issuer of a federated user": (
+        {
+            "type": "FederatedUser",
+            "sessionContext": {
+                "sessionIssuer": {
+                    "type": "IAMUser", "userName": "alice", "arn": USER_ARN,
+                    "principalId": "AIDAX", "accountId": ACCOUNT,
+                }
+            },
+        }, {},
+        {
+            "issuer_type": "IAMUser", "issuer_name": "alice", "issuer_arn": USER_ARN,
+            "issuer_principal_id": "AIDAX", "issuer_account_id": ACCOUNT, "user_name": None,
+        },
+    ),
+    "issuer named by its arn only": (
+        {"type": "AssumedRole", "sessionContext": {"sessionIssuer": {"arn": ROLE_ARN}}}, {},
+        {"issuer_name": "deploy", "issuer_principal_id": None, "issuer_account_id": None},
+    ),
+    "assumed root": (
+        {**ROOT, "sessionContext": {"assumedRoot": "true"}}, {},
+        {"name": "root", "assumed_root": True, "account_id": ACCOUNT},
+    ),
+    "not assumed root": (ROOT, {}, {"assumed_root": False}),
+    "begin of a session": (ASSUMED, {}, {"session_created_at": 1_614_848_400_000}),
+    "members of tomorrow's sessions": (
+        {
+            **ASSUMED,
+            "sessionContext": {
+                "ec2RoleDelivery": "2.0",
+                "signInSessionArn": f"arn:aws:signin:us-east-1:{ACCOUNT}:session/1",
+            },
+        }, {},
+        {
+            "ec2_role_delivery": "2.0",
+            "sign_in_session_arn": f"arn:aws:signin:us-east-1:{ACCOUNT}:session/1",
+        },
+    ),
+    "Identity Center user behind a role": (
+        {
+            **ASSUMED, "credentialId": "c-1",
+            "onBehalfOf": {"userId": "u-1", "identityStoreArn": "arn:aws:identitystore::1:x"},
+        }, {},
+        {
+            "name": "deploy", "credential_id": "c-1", "on_behalf_of_user_id": "u-1",
+            "on_behalf_of_identity_store_arn": "arn:aws:identitystore::1:x",
+        },
+    ),
+    "scope of the credentials": (
+        {
+            **ASSUMED,
+            "inScopeOf": {
+                "sourceArn": "arn:aws:lambda:us-east-1:1:function:f", "sourceAccount": ACCOUNT,
+                "issuerType": "AWS::Lambda::Function", "credentialsIssuedTo": "arn:aws:lambda:x",
+            },
+        }, {},
+        {
+            "in_scope_of_source_arn": "arn:aws:lambda:us-east-1:1:function:f",
+            "in_scope_of_source_account": ACCOUNT,
+            "in_scope_of_issuer_type": "AWS::Lambda::Function",
+            "in_scope_of_credentials_issued_to": "arn:aws:lambda:x",
+        },
+    ),
+    "delegate": (
+        {**ASSUMED, "invokedByDelegate": {"accountId": "444455556666"}}, {},
+        {"invoked_by_delegate_account_id": "444455556666", "cross_account": False},
+    ),
+    "newer members of wrong types": (
+        {**ASSUMED, "inScopeOf": "x", "onBehalfOf": [], "invokedByDelegate": 1, "credentialId": {}},
+        {},
+        {
+            "in_scope_of_source_arn": None, "on_behalf_of_user_id": None,
+            "invoked_by_delegate_account_id": None, "credential_id": None,
+        },
+    ),
 }  # fmt: skip
 
 
@@ -331,6 +451,26 @@ def test_names_come_from_wherever_the_record_says_them(row: str) -> None:
     caller = a_caller(identity, **members)
 
     assert expected == {name: getattr(caller, name) for name in expected}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2013-11-02T01:06:28Z", 1_383_354_388_000),
+        ("20131102T010628Z", 1_383_354_388_000),
+        ("2013-11-02T01:06:28.5Z", 1_383_354_388_500),
+        ("2013-02-31T01:06:28Z", None),
+        ("2013-11-02", None),
+        ("...", None),
+        (1_383_354_388, None),
+    ],
+)
+def test_a_session_begins_when_the_record_says_it_in_either_format(
+    text: object, expected: int | None
+) -> None:
+    identity = {**USER, "sessionContext": {"attributes": {"creationDate": text}}}
+
+    assert expected == a_caller(identity).session_created_at
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ def test_our_object_says_who_where_and_what():
             "awsService": "unknown",
             "name": "ada",
             "console": False,
+            "assumedRoot": False,
         },
         "account": {"name": "prod", "tags": ["a=b", "team=web"]},
         "stack": {"id": "s-1", "name": "shop-prod", "resolution": "direct", "conflict": False},
