@@ -25,9 +25,7 @@ _ARN = re.compile(
     re.ASCII | re.DOTALL,
 )
 
-_UTC_TIME = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z|\d{8}T\d{6}Z", re.ASCII
-)
+_UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z|\d{8}T\d{6}Z", re.ASCII)
 _YES_OR_NO: Final = {"true": True, "yes": True, "false": False, "no": False}
 
 
