@@ -3,170 +3,55 @@
 From requests, and from responses where a record has them: AWS's own sample of a successful
 CreateLayer shows none. What a fact depends on decides what it holds: a layer, an instance or an app
 never moves, so that a thousand calls that show its stack are one fact; whatever can change is dated
-by the event. Keys and links: `opstrail_schemas.facts`. Rules by action: AWS's API model
+by the event. Keys and links: `opstrail_schemas.facts`. Rules by action, at the end: AWS's API model
 (opsworks, 2013-02-18), and the user guide on registered resources.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, Final
 
-from opstrail_enrich.event_keys import LONGEST_ID, Named, named_by
-from opstrail_enrich.opsworks_actions import actions
-from opstrail_enrich.record_view import RecordView, members, parsed
+from opstrail_enrich.event_keys import LONGEST_ID, Where
+from opstrail_enrich.opsworks_actions import KIND_OF_MEMBER
+from opstrail_enrich.opsworks_call import OpsWorksCall, call_of
+from opstrail_enrich.record_view import RecordView, members, text_of
 from opstrail_enrich.redaction import shown
-from opstrail_enrich.stack_catalog import MOVES
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import RawEvent, StackFact
 
-_FIXED: Final = frozenset({"layer", "instance", "app", "deployment"})
-# Successful calls that name a stack and things: the things are in the stack.
-_SHOW_CHILDREN: Final = frozenset(
-    {
-        "CreateLayer", "CreateInstance", "CreateApp", "CreateDeployment", "RegisterInstance",
-        "RegisterVolume", "RegisterElasticIp", "RegisterRdsDbInstance", "RegisterEcsCluster",
-        "DescribeRdsDbInstances", "DescribeEcsClusters",
-    }
+Rule = Callable[[OpsWorksCall], Iterator[StackFact]]
+# What documents show of a stack; all else is a detail. Never customJson, keys or passwords.
+SHOWN_OF_STACK: Final = ("name", "region", "vpcId", "serviceRoleArn")
+STACK_TEXTS: Final = (
+    *SHOWN_OF_STACK, "defaultInstanceProfileArn", "defaultOs", "hostnameTheme",
+    "defaultAvailabilityZone", "defaultSubnetId", "defaultSshKeyName", "defaultRootDeviceType",
+    "agentVersion", "configurationManager.name", "configurationManager.version",
+    "chefConfiguration.berkshelfVersion", "customCookbooksSource.type",
+    "customCookbooksSource.url", "customCookbooksSource.revision", "attributes.Color",
 )  # fmt: skip
-# Calls that name two things of one stack.
-_SAME_STACK: Final = {
-    "AssignInstance": ("instance", "layer"),
-    "UpdateInstance": ("instance", "layer"),
-    "AssignVolume": ("volume", "instance"),
-    "AttachElasticLoadBalancer": ("loadBalancer", "layer"),
-    "DetachElasticLoadBalancer": ("loadBalancer", "layer"),
-    "AssociateElasticIp": ("elasticIp", "instance"),
-}
-# One page of the guide allows addresses at instances of other stacks.
-_WEAK: Final = {"strength": "weak"}
-_END_LINKS: Final = frozenset(
-    {"DeregisterVolume", "DeregisterElasticIp", "DeregisterRdsDbInstance", "DeregisterEcsCluster"}
-)
-_DELETE_CHILDREN: Final = frozenset(
-    {"DeleteLayer", "DeleteInstance", "DeleteApp", "DeregisterInstance"}
-)
-_DEFINE_CHILDREN: Final = frozenset(
-    {
-        "CreateLayer", "UpdateLayer", "CreateApp", "UpdateApp", "CreateInstance", "UpdateInstance",
-        "RegisterInstance",
-    }
+STACK_FLAGS: Final = (
+    "useCustomCookbooks", "useOpsworksSecurityGroups", "chefConfiguration.manageBerkshelf",
 )  # fmt: skip
-_CHILD_MEMBERS: Final = {
+_CHILD_TEXTS: Final = {
     "layer": ("name", "shortname"),
     "app": ("name", "shortname"),
     "instance": ("hostname",),
 }
-# What a document shows of a stack; all else is a detail.
-_SHOWN_OF_STACK: Final = frozenset({"name", "region", "vpcId", "serviceRoleArn"})
-_STACK_MEMBERS: Final = (
-    "name", "region", "vpcId", "serviceRoleArn", "defaultInstanceProfileArn", "defaultOs",
-    "hostnameTheme", "defaultAvailabilityZone", "defaultSubnetId", "defaultSshKeyName",
-    "defaultRootDeviceType", "agentVersion", "useCustomCookbooks", "useOpsworksSecurityGroups",
-    "configurationManager.name", "configurationManager.version",
-    "chefConfiguration.manageBerkshelf", "chefConfiguration.berkshelfVersion",
-    "customCookbooksSource.type", "customCookbooksSource.url", "customCookbooksSource.revision",
-    "attributes.Color",
-)  # fmt: skip
-_WITH_PASSWORD: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/]*@")
 _MOST_TAGS: Final = 100  # the API takes 40
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A successful call, and the facts that can be made of it."""
-
-    event: RawEvent
-    request: Mapping[str, Any]
-    named: Sequence[Named]
-
-    def ids(self, kind: str, where: str | None = None) -> list[str]:
-        """Return the ids that it names, markers of redaction left out."""
-        found = (n.id for n in self.named if n.kind == kind and where in (None, n.where))
-        return [one for one in dict.fromkeys(found) if shown(one)]
-
-    def text(self, path: str) -> str | None:
-        """Return a member of the request as a text; a marker is none."""
-        value: Any = self.request
-        for name in path.split("."):
-            value = members(value).get(name)
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        return shown(value)
-
-    def attributes(self, paths: Iterable[str]) -> dict[str, str]:
-        """Return the members that are there."""
-        found = {path: self.text(path) for path in paths}
-        return {
-            path: text
-            for path, text in found.items()
-            if text is not None and not _WITH_PASSWORD.match(text)
-        }
-
-    def key(self, kind: str, identifier: str) -> str:
-        """Return the key of a thing that it names."""
-        return key_of(self.event.account_id, self.event.aws_region, kind, identifier)
-
-    def always(self, kind: str, concerns: Sequence[str], **more: Any) -> StackFact:
-        """Return a fact that does not depend on time."""
-        return StackFact(
-            kind=kind,
-            account_id=self.event.account_id,
-            concerns=list(concerns),
-            source="trail",
-            **more,
-        )
-
-    def dated(self, kind: str, concerns: Sequence[str], **more: Any) -> Iterator[StackFact]:
-        """Yield a fact that holds from the event on; none of an event without a time."""
-        if self.event.event_time is not None:
-            yield StackFact(
-                kind=kind,
-                account_id=self.event.account_id,
-                aws_region=self.event.aws_region,
-                valid_from=self.event.event_time,
-                event_id=self.event.event_id,
-                concerns=list(concerns),
-                source="trail",
-                **more,
-            )
-
-    def link(
-        self, kind: str, of: tuple[str, str], concerns: Sequence[str], **more: Any
-    ) -> Iterator[StackFact]:
-        """Yield a link of a thing, kind and id: dated where such things can move."""
-        subject = {"subject_kind": of[0], "subject_id": of[1]}
-        if of[0] in MOVES:
-            yield from self.dated(kind, concerns, **subject, **more)
-        else:
-            yield self.always(kind, concerns, **subject, **more)
-
-    def belongs(self, kind: str, child: str, stack: str) -> Iterator[StackFact]:
-        """Yield the link of a thing to its stack."""
-        yield from self.link(
-            "childBelongs",
-            (kind, child),
-            [self.key(kind, child)],
-            stack_id=stack,
-            leads_to=[self.key("stack", stack)],
-        )
-
-
 def facts_of(event: RawEvent, view: RecordView) -> Sequence[StackFact]:
-    """Return the facts that a successful call shows, in a fixed order."""
-    if event.event_name not in actions():
+    """Return the facts that a successful call shows, each once, in a fixed order."""
+    rules = _RULES.get(event.event_name, ())
+    # Nobody knows whose things an event without an account names.
+    if not rules or event.account_id == "-":
         return ()
-    call = _Call(event, members(parsed(view.request_parameters)), named_by(event, view))
-    of_stacks = _OF_STACKS.get(event.event_name)
-    return [
-        *(of_stacks(call) if of_stacks is not None else ()),
-        *_children(call),
-        *_same_stack(call),
-    ]
+    call = call_of(event, view)
+    return [fact for rule in rules for fact in rule(call)]
 
 
 def links_of_role(
-    account_id: str, stack_id: str, attributes: Mapping[str, str], source: str
+    account_id: str, stack_id: str, attributes: Mapping[str, str]
 ) -> Iterator[StackFact]:
     """Yield the link of a stack's service role: whether it holds is the stack's history to say."""
     role = attributes.get("serviceRoleArn")
@@ -179,164 +64,208 @@ def links_of_role(
             subject_id=role,
             concerns=[key_of(account_id, None, "role", role)],
             leads_to=[key_of(account_id, None, "stack", stack_id)],
-            source=source,
+            source="trail",
         )
-
-
-def shapes_documents(attributes: Mapping[str, str]) -> bool:
-    """Return whether a change of these attributes of a stack changes documents."""
-    return not _SHOWN_OF_STACK.isdisjoint(attributes)
 
 
 # Stacks
 
 
-def _create(call: _Call) -> Iterator[StackFact]:
+def _created(call: OpsWorksCall) -> Iterator[StackFact]:
     yield from _made(call, "stackDefined", [])
 
 
-def _clone(call: _Call) -> Iterator[StackFact]:
-    for source in [n.id for n in call.named if n.member == "sourceStackId"][:1]:
-        yield from _made(
-            call, "stackCloned", [call.key("stack", source)], object_kind="stack", object_id=source
-        )
-        for app in call.ids("app"):
-            yield from call.belongs("app", app, source)
+def _cloned(call: OpsWorksCall) -> Iterator[StackFact]:
+    source = call.one("sourceStackId")
+    if source is not None:
+        of_source = {"object_kind": "stack", "object_id": source}
+        yield from _made(call, "stackCloned", [call.key("stack", source)], **of_source)
+        for app in call.things("cloneAppIds"):
+            yield from call.belongs(app, source)
 
 
-def _made(call: _Call, kind: str, leads_to: list[str], **more: Any) -> Iterator[StackFact]:
-    attributes = call.attributes(_STACK_MEMBERS)
-    names = _name_keys(call, attributes)
-    stacks = [
-        n.id for n in call.named if n.kind == "stack" and n.where == "response" and shown(n.id)
-    ]
-    if not stacks:
-        if names:
-            yield from call.dated(kind, names, leads_to=leads_to, attributes=attributes, **more)
-        return
-    keys = [call.key("stack", stacks[0]), *names]
-    yield from call.dated(
-        kind, keys, leads_to=[*keys, *leads_to], stack_id=stacks[0], attributes=attributes, **more
-    )
-    yield from links_of_role(call.event.account_id, stacks[0], attributes, "trail")
-
-
-def _update(call: _Call) -> Iterator[StackFact]:
-    attributes = call.attributes(_STACK_MEMBERS)
-    for stack in call.ids("stack", "request") if attributes else ():
-        keys = [call.key("stack", stack), *_name_keys(call, attributes)]
-        if not shapes_documents(attributes):
-            keys = [call.key("details", stack)]
-        leads_to = keys if shapes_documents(attributes) else []
+def _made(
+    call: OpsWorksCall, kind: str, leads_to: Sequence[str], **more: Any
+) -> Iterator[StackFact]:
+    attributes = call.said(STACK_TEXTS, STACK_FLAGS)
+    names = call.name_keys(attributes)
+    stack = call.one("stackId", "response")
+    if stack is not None:
+        keys = [call.key("stack", stack), *names]
         yield from call.dated(
-            "stackChanged", keys, leads_to=leads_to, stack_id=stack, attributes=attributes
+            kind, keys, leads_to=[*keys, *leads_to], stack_id=stack, attributes=attributes, **more
         )
-        yield from links_of_role(call.event.account_id, stack, attributes, "trail")
+        yield from links_of_role(call.event.account_id, stack, attributes)
+    elif names:  # kept by its name until something says which stack it is
+        yield from call.dated(kind, names, leads_to=list(leads_to), attributes=attributes, **more)
 
 
-def _delete(call: _Call) -> Iterator[StackFact]:
-    for stack in call.ids("stack", "request"):
+def _changed(call: OpsWorksCall) -> Iterator[StackFact]:
+    stack, attributes = call.one("stackId"), call.said(STACK_TEXTS, STACK_FLAGS)
+    if stack is None or not attributes:
+        return
+    says = {"stack_id": stack, "attributes": attributes}
+    if attributes.keys().isdisjoint(SHOWN_OF_STACK):
+        yield from call.dated("stackChanged", [call.key("details", stack)], **says)
+        return
+    keys = [call.key("stack", stack), *call.name_keys(attributes)]
+    yield from call.dated("stackChanged", keys, leads_to=keys, **says)
+    yield from links_of_role(call.event.account_id, stack, attributes)
+
+
+def _deleted(call: OpsWorksCall) -> Iterator[StackFact]:
+    stack = call.one("stackId")
+    if stack is not None:
         yield from call.dated("stackDeleted", [call.key("stack", stack)], stack_id=stack)
 
 
-def _permission(call: _Call) -> Iterator[StackFact]:
-    user = call.text("iamUserArn")
-    for stack in call.ids("stack", "request") if user else ():
-        yield from call.dated(
+def _permitted(call: OpsWorksCall) -> Iterator[StackFact]:
+    stack, user = call.one("stackId"), shown(call.request.get("iamUserArn"))
+    if stack is not None and user is not None and len(user) <= LONGEST_ID:
+        yield from call.about(
             "permission",
+            ("user", user),
             [call.key("details", stack)],
             stack_id=stack,
-            subject_kind="user",
-            subject_id=user,
-            attributes=call.attributes(("level", "allowSsh", "allowSudo")),
+            attributes=call.said(("level",), ("allowSsh", "allowSudo")),
         )
 
 
-def _tags(call: _Call) -> Iterator[StackFact]:
-    tags = {name: shown(value) for name, value in members(call.request.get("tags")).items()}
-    removed = call.request.get("tagKeys")
-    gone = [name for name in removed if isinstance(name, str)] if isinstance(removed, list) else []
-    said = {f"tag:{name}": value for name, value in tags.items() if value is not None}
-    said |= {f"tag:{name}": "" for name in gone}
-    attributes = {n: v for n, v in list(said.items())[:_MOST_TAGS] if len(n) <= LONGEST_ID}
-    for one in call.named if attributes else ():
-        if one.where == "arn":
-            yield from call.dated(
-                "tags",
-                [call.key("details", one.id)],
-                stack_id=one.id if one.kind == "stack" else None,
-                subject_kind=one.kind,
-                subject_id=one.id,
-                attributes=attributes,
-            )
+def _tagged(call: OpsWorksCall) -> Iterator[StackFact]:
+    tags = members(call.request.get("tags"))
+    # A tag may have no value; one whose value is held back says nothing.
+    yield from _tags(call, {n: "" if v == "" else shown(v) for n, v in tags.items()})
 
 
-def _name_keys(call: _Call, attributes: Mapping[str, str]) -> list[str]:
-    name = attributes.get("name")
-    return [call.key("stackName", name)] if name is not None and len(name) <= LONGEST_ID else []
+def _untagged(call: OpsWorksCall) -> Iterator[StackFact]:
+    names = call.request.get("tagKeys")
+    yield from _tags(
+        call, {name: "" for name in names if text_of(name)} if isinstance(names, list) else {}
+    )
+
+
+def _tags(call: OpsWorksCall, tags: Mapping[str, str | None]) -> Iterator[StackFact]:
+    attributes = {
+        f"tag:{name}": value
+        for name, value in tags.items()
+        if value is not None and shown(name) and len(name) <= LONGEST_ID
+    }
+    things = call.things("resourceArn")
+    if len(things) == 1 and 0 < len(attributes) <= _MOST_TAGS:
+        kind, identifier = things[0]
+        yield from call.about(
+            "tags",
+            things[0],
+            [call.key("details", identifier)],
+            stack_id=identifier if kind == "stack" else None,
+            attributes=attributes,
+        )
 
 
 # What belongs to stacks
 
 
-def _children(call: _Call) -> Iterator[StackFact]:
-    name = call.event.event_name
-    stacks = call.ids("stack", "request")
-    if name in _SHOW_CHILDREN and len(stacks) == 1:
-        for kind in sorted(_FIXED | MOVES):
-            for child in call.ids(kind):
-                yield from call.belongs(kind, child, stacks[0])
-    kind = actions()[name].kind
-    if name in _DEFINE_CHILDREN:
-        attributes = call.attributes(_CHILD_MEMBERS[kind])
-        where = "request" if name.startswith("Update") else "response"
-        for child in call.ids(kind, where) if attributes else ():
-            yield from call.dated(
-                "childDefined",
-                [call.key(kind, child)],
-                subject_kind=kind,
-                subject_id=child,
-                attributes=attributes,
-            )
-    if name in _DELETE_CHILDREN:
-        for child in call.ids(kind):
-            yield from call.dated(
-                "childDeleted", [call.key("details", child)], subject_kind=kind, subject_id=child
-            )
-    if name in _END_LINKS:
-        for moving in sorted(MOVES):
-            for child in call.ids(moving):
-                yield from call.dated(
-                    "linkEnds", [call.key(moving, child)], subject_kind=moving, subject_id=child
-                )
+def _in_stack(call: OpsWorksCall) -> Iterator[StackFact]:
+    stack = call.one("stackId")
+    if stack is not None:
+        for child in call.children():
+            yield from call.belongs(child, stack)
 
 
-def _same_stack(call: _Call) -> Iterator[StackFact]:
-    kinds = _SAME_STACK.get(call.event.event_name)
-    if kinds is None:
-        return
-    one, other = kinds
-    weak = call.event.event_name == "AssociateElasticIp"
-    for subject in call.ids(one):
-        for object_id in call.ids(other):
-            mine, theirs = call.key(one, subject), call.key(other, object_id)
+def _named(member: str, where: Where = "request") -> Rule:
+    """Return the rule that a call says what its layer, instance or app is called."""
+    kind = KIND_OF_MEMBER[member]
+
+    def rule(call: OpsWorksCall) -> Iterator[StackFact]:
+        child, attributes = call.one(member, where), call.said(_CHILD_TEXTS[kind])
+        if child is not None and attributes:
+            yield from call.about("childDefined", (kind, child), attributes=attributes)
+
+    return rule
+
+
+def _gone(member: str) -> Rule:
+    """Return the rule that a call deletes what never moves: a detail, its stack stays its stack."""
+    kind = KIND_OF_MEMBER[member]
+
+    def rule(call: OpsWorksCall) -> Iterator[StackFact]:
+        child = call.one(member)
+        if child is not None:
+            yield from call.about("childDeleted", (kind, child), [call.key("details", child)])
+
+    return rule
+
+
+def _ends(member: str) -> Rule:
+    """Return the rule that a call ends the link of what can move to another stack."""
+    kind = KIND_OF_MEMBER[member]
+
+    def rule(call: OpsWorksCall) -> Iterator[StackFact]:
+        child = call.one(member)
+        if child is not None:
+            yield from call.about("linkEnds", (kind, child))
+
+    return rule
+
+
+def _same_stack(subject_member: str, object_member: str, *, weak: bool = False) -> Rule:
+    """Return the rule that a call names two things of one stack: each tells of the other.
+
+    A weak one tells of the subject only: one page of the guide allows addresses at instances of
+    other stacks.
+    """
+
+    def rule(call: OpsWorksCall) -> Iterator[StackFact]:
+        for subject, other in product(call.things(subject_member), call.things(object_member)):
+            mine, theirs = call.key(*subject), call.key(*other)
             yield from call.link(
                 "sameStack",
-                (one, subject),
+                subject,
                 [mine] if weak else [mine, theirs],
-                object_kind=other,
-                object_id=object_id,
-                attributes=_WEAK if weak else {},
+                object_kind=other[0],
+                object_id=other[1],
+                attributes={"strength": "weak"} if weak else {},
                 leads_to=[theirs] if weak else [mine, theirs],
             )
 
+    return rule
 
-_OF_STACKS: Final[Mapping[str, Callable[[_Call], Iterator[StackFact]]]] = {
-    "CreateStack": _create,
-    "CloneStack": _clone,
-    "UpdateStack": _update,
-    "DeleteStack": _delete,
-    "SetPermission": _permission,
-    "TagResource": _tags,
-    "UntagResource": _tags,
+
+# By action; what is not here teaches nothing.
+_RULES: Final[Mapping[str, Sequence[Rule]]] = {
+    "CreateStack": (_created,),
+    "CloneStack": (_cloned,),
+    "UpdateStack": (_changed,),
+    "DeleteStack": (_deleted,),
+    "SetPermission": (_permitted,),
+    "TagResource": (_tagged,),
+    "UntagResource": (_untagged,),
+    "CreateLayer": (_in_stack, _named("layerId", "response")),
+    "CreateInstance": (_in_stack, _named("instanceId", "response")),
+    "CreateApp": (_in_stack, _named("appId", "response")),
+    "CreateDeployment": (_in_stack,),
+    "UpdateLayer": (_named("layerId"),),
+    "UpdateInstance": (_named("instanceId"), _same_stack("instanceId", "layerIds")),
+    "UpdateApp": (_named("appId"),),
+    "DeleteLayer": (_gone("layerId"),),
+    "DeleteInstance": (_gone("instanceId"),),
+    "DeleteApp": (_gone("appId"),),
+    "AssignInstance": (_same_stack("instanceId", "layerIds"),),
+    "RegisterInstance": (_in_stack, _named("instanceId", "response")),
+    "DeregisterInstance": (_gone("instanceId"),),
+    "RegisterVolume": (_in_stack,),
+    "AssignVolume": (_same_stack("volumeId", "instanceId"),),
+    "DeregisterVolume": (_ends("volumeId"),),
+    "RegisterElasticIp": (_in_stack,),
+    "AssociateElasticIp": (_same_stack("elasticIp", "instanceId", weak=True),),
+    "DeregisterElasticIp": (_ends("elasticIp"),),
+    "AttachElasticLoadBalancer": (_same_stack("elasticLoadBalancerName", "layerId"),),
+    "DetachElasticLoadBalancer": (_same_stack("elasticLoadBalancerName", "layerId"),),
+    # A description of what is registered with a stack succeeds only where it is so.
+    "RegisterRdsDbInstance": (_in_stack,),
+    "DescribeRdsDbInstances": (_in_stack,),
+    "DeregisterRdsDbInstance": (_ends("rdsDbInstanceArn"),),
+    "RegisterEcsCluster": (_in_stack,),
+    "DescribeEcsClusters": (_in_stack,),
+    "DeregisterEcsCluster": (_ends("ecsClusterArn"),),
 }
