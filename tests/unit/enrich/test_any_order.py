@@ -6,22 +6,19 @@ What comes out is compared with one enrichment of each event that knows all fact
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 
-import msgspec
 import pytest
 
 from opstrail_enrich.enrich_stage import EnrichStage
-from opstrail_enrich.enrichment import Catalogs, enrich
+from opstrail_enrich.enrichment import Catalogs
 from opstrail_enrich.learning import facts_of
 from opstrail_runtime.memory import MemoryLog, StillPulse
 from opstrail_runtime.stage import Partition, Pulse, Record
 from opstrail_schemas.facts import concerned_by, digest_of, facts_in
 from opstrail_schemas.identity import event_key
-from opstrail_schemas.messages import Account, Enrichment, RawEvent, StackFact
+from opstrail_schemas.messages import Account, RawEvent, StackFact
 from opstrail_schemas.topics import TopicName
 from tests.support.enriching import (
     AN_ACCOUNT,
@@ -29,16 +26,15 @@ from tests.support.enriching import (
     PARTITIONS,
     STACK_FACT,
     Bench,
-    raw_event,
     stack_defined,
 )
 from tests.support.figures import Figure
 from tests.support.stack_story import ACCOUNTS, files_of, story
+from tests.support.story_events import Document, event_of, expected, without_delivery
 
 STORIES, ORDERS = 30, 10
 _READS = (TopicName.EVENTS_RAW, TopicName.EVENTS_REREAD)
 STACK_FACTS, ACCOUNT_FACTS = Partition(TopicName.STACK_FACTS, 0), Partition(TopicName.ACCOUNTS, 0)
-Document = tuple[int, Enrichment]
 
 
 class LaggingLog(MemoryLog):
@@ -163,22 +159,6 @@ class World:
         return self.bench.kafka.messages(topic)
 
 
-def without_delivery(enrichment: Enrichment) -> Enrichment:
-    """Return what two equal documents share."""
-    return msgspec.structs.replace(enrichment, stack_facts_offset=0, accounts_offset=0)
-
-
-def event_of(record: Mapping[str, Any]) -> RawEvent:
-    """Return the event that split makes of a record."""
-    event = raw_event(
-        account_id=record["recipientAccountId"],
-        event_id=record["eventID"],
-        event_time=int(datetime.fromisoformat(record["eventTime"]).timestamp() * 1000),
-        **record,
-    )
-    return msgspec.structs.replace(event, error_code=record.get("errorCode"))
-
-
 def imported(rng: random.Random, stacks: set[str]) -> list[StackFact | Account]:
     """Return what somebody imports: names of accounts, an inventory of some stacks."""
     facts: list[StackFact | Account] = [
@@ -189,24 +169,6 @@ def imported(rng: random.Random, stacks: set[str]) -> list[StackFact | Account]:
         stack_defined(stack, name=f"stack-{rng.randrange(6)}", region="eu-west-1")
         for stack in rng.sample(sorted(stacks), min(2, len(stacks)))
     ]
-
-
-def expected(
-    events: Iterable[RawEvent], facts: Iterable[StackFact | Account]
-) -> dict[str, Document]:
-    """Return the documents as one enrichment makes them that knows all facts from the start."""
-    catalogs = Catalogs()
-    for fact in facts:
-        if isinstance(fact, StackFact):
-            catalogs.stacks.facts.add(digest_of(fact), fact)
-        else:
-            catalogs.accounts.facts.add(digest_of(fact), fact)
-    found = {}
-    for event in events:
-        enrichment = enrich(event, catalogs)
-        key = event_key(event.account_id, event.event_id).decode()
-        found[key] = (enrichment.version, without_delivery(enrichment))
-    return found
 
 
 @pytest.mark.parametrize("seed", range(STORIES))

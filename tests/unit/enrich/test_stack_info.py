@@ -167,17 +167,3 @@ def test_an_enrichment_says_what_it_was_made_of() -> None:
         f"account/{ACCOUNT}",
         f"{ACCOUNT}/instance/{INSTANCE}",
     ] == enrichment.stack_keys
-
-
-@pytest.mark.parametrize(
-    ("response", "expected"),
-    [
-        ({"credentials": {"accessKeyId": "ASIAX"}}, "ASIAX"),
-        ({"credentials": "x"}, None),
-        (None, None),
-    ],
-)
-def test_the_key_that_a_call_issued_is_told(response: object, expected: str | None) -> None:
-    event = raw_event(eventName="AssumeRole", responseElements=response)
-
-    assert expected == enrich(event, Catalogs()).issued_access_key_id

@@ -1,11 +1,14 @@
 """Documents: the record's own text with our object in it, or the reduced form."""
 
 import json
+from functools import partial
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opstrail_schemas.messages import EnrichedEvent
 from opstrail_store.document import (
     DEEPEST_NESTING,
     address,
@@ -143,6 +146,24 @@ def test_text_that_is_not_utf_8_is_kept_as_base64():
 
     assert "rawText" not in ours(body)
     assert b'{"a":"\xff"}' == raw_of(body)
+
+
+@pytest.mark.parametrize(("key", "shown"), [("AKIAX", "AKIAX"), ("", None), ("Unknown", None)])
+def test_the_key_that_signed_is_shown_unless_it_was_withheld(key, shown):
+    for form in (event_body, partial(reduced_body, why="notJson")):
+        said = ours(form(an_enriched(access_key_id=key), stored_at=5))
+
+        assert shown == said.get("accessKeyId")
+
+
+def test_links_to_other_events_are_shown():
+    enriched = an_enriched()
+    links = {"issued_access_key_id": "ASIAX", "corrects": "111122223333/e-0"}
+    enrichment = msgspec.structs.replace(enriched.enrichment, **links)
+
+    said = ours(event_body(EnrichedEvent(event=enriched.event, enrichment=enrichment), stored_at=5))
+
+    assert ("ASIAX", "111122223333/e-0") == (said["issuedAccessKeyId"], said["corrects"])
 
 
 def test_an_absurd_time_is_flagged():
