@@ -160,6 +160,7 @@ class Enrichment(Message, frozen=True, kw_only=True):
     stack: StackInfo | None = None
     stack_keys: list[str] = []
     issued_access_key_id: str | None = None
+    corrects: str | None = None
 
 
 class EnrichedEvent(Message, frozen=True, kw_only=True):

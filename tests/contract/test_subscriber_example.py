@@ -49,6 +49,8 @@ def test_a_subscriber_reads_enriched_events_without_opstrail() -> None:
     assert ran.returncode == 0, ran.stderr
     assert sorted(ran.stdout.splitlines()) == [
         "2014-06-04 15:24:31+00:00 111122223333 iamUser Anaya CreateStack shop-prod",
+        "2025-06-04 15:24:31+00:00 111122223333 assumedRole report-writer PutObject -",
+        "2025-06-04 15:24:31+00:00 111122223333 root root GetSessionToken -",
         "None - unknown - ÜberPrüfung 😀 -",
     ]
     assert fake.asked == [

@@ -8,9 +8,11 @@ from opstrail_enrich.account_catalog import AccountCatalog
 from opstrail_enrich.caller import caller_of
 from opstrail_enrich.event_keys import Named, is_opsworks, keys_of, named_by, role_named_by
 from opstrail_enrich.record_view import RecordView, members, parsed, text_of, view_of
+from opstrail_enrich.redaction import shown
 from opstrail_enrich.stack_catalog import StackCatalog
 from opstrail_enrich.stack_info import stack_info, stack_of_role
 from opstrail_schemas.facts import version_of
+from opstrail_schemas.identity import event_key
 from opstrail_schemas.messages import Enrichment, RawEvent, StackInfo
 
 # Raised whenever the rules give another result for the same event and facts: what is enriched
@@ -46,6 +48,7 @@ def enrich(event: RawEvent, catalogs: Catalogs) -> Enrichment:
         stack=_stack(event, named, role, catalogs.stacks),
         stack_keys=list(keys),
         issued_access_key_id=_issued_key(event, view),
+        corrects=_corrects(event, view),
     )
 
 
@@ -58,8 +61,29 @@ def _stack(
 
 
 def _issued_key(event: RawEvent, view: RecordView) -> str | None:
-    """Return the access key that the call issued: where a session comes from."""
-    if b'"credentials"' not in event.raw:  # spares parsing the response of nearly all events
+    """Return the access key that the call issued: where later calls with it come from.
+
+    `credentials` is what STS answers (AssumeRole and its kin, AssumeRoot, GetSessionToken,
+    GetFederationToken), and what other services answer that hand out sessions; `accessKey` is the
+    long-term key of IAM's CreateAccessKey.
+    """
+    # spares parsing the response of nearly all events
+    if b'"credentials"' not in event.raw and b'"accessKey"' not in event.raw:
         return None
-    credentials = members(members(parsed(view.response_elements)).get("credentials"))
-    return text_of(credentials.get("accessKeyId"))
+    response = members(parsed(view.response_elements))
+    return next(
+        (
+            key_id
+            for name in ("credentials", "accessKey")
+            if (key_id := shown(members(response.get(name)).get("accessKeyId")))
+        ),
+        None,
+    )
+
+
+def _corrects(event: RawEvent, view: RecordView) -> str | None:
+    """Return the key of the event that this one corrects; itself it stays an event of its own."""
+    original = text_of(members(view.addendum).get("originalEventID"))
+    if original is None or original == event.event_id:
+        return None
+    return event_key(event.account_id, original).decode()

@@ -23,6 +23,7 @@ class RecordView(msgspec.Struct, frozen=True, rename="camel"):
     user_identity: Any = None
     user_agent: Any = None
     session_credential_from_console: Any = None
+    addendum: Any = None
     additional_event_data: msgspec.Raw = _ABSENT
     request_parameters: msgspec.Raw = _ABSENT
     response_elements: msgspec.Raw = _ABSENT
@@ -44,6 +45,7 @@ def view_of(raw: bytes) -> RecordView:
         user_identity=record.get("userIdentity"),
         user_agent=record.get("userAgent"),
         session_credential_from_console=record.get("sessionCredentialFromConsole"),
+        addendum=record.get("addendum"),
         additional_event_data=_as_raw(record.get("additionalEventData")),
         request_parameters=_as_raw(record.get("requestParameters")),
         response_elements=_as_raw(record.get("responseElements")),

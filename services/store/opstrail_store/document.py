@@ -35,6 +35,8 @@ _KNOWN_ROOT_KEYS = frozenset(field.path.partition(".")[0] for field in CLOUDTRAI
 _LONG_STRING = re.compile(rb'"[^"]{%d}' % _CERTAINLY_TOO_LONG)
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _BRACKETS = re.compile(rb"[][{}]")
+# CloudTrail withholds some key ids: as a key these would join calls that have nothing in common.
+_NO_KEYS = frozenset({"", "Unknown"})
 _NEWLINES_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
 _OURS = b',"opstrail":{'
 ABSURD_EVENT_TIME = "absurdEventTime"  # a flag that only documents have
@@ -195,8 +197,9 @@ def _ours(enriched: EnrichedEvent, stored_at: int, more: Mapping[str, object]) -
                 "accountId": event.account_id,
                 "eventID": event.event_id,
                 "sourceIP": address(event.source_ip_address),
-                "accessKeyId": event.access_key_id or None,
+                "accessKeyId": None if event.access_key_id in _NO_KEYS else event.access_key_id,
                 "issuedAccessKeyId": enrichment.issued_access_key_id,
+                "corrects": enrichment.corrects,
                 "caller": _caller(enrichment.caller),
                 "account": enrichment.account and _account(enrichment.account),
                 "stack": enrichment.stack and _members(enrichment.stack),

@@ -197,6 +197,7 @@ OPSTRAIL_FIELDS = (
     Field("opstrail.sourceIP", "ip", "sourceIPAddress where it is an address."),
     Field("opstrail.accessKeyId", "keyword", "Key that signed the request."),
     Field("opstrail.issuedAccessKeyId", "keyword", "Key that this call issued."),
+    Field("opstrail.corrects", "keyword", "Document id of the event that this one corrects."),
     *_below("opstrail.caller", _CALLER_FIELDS),
     *_below("opstrail.account", _ACCOUNT_FIELDS),
     *_below("opstrail.stack", _STACK_FIELDS),
