@@ -4,7 +4,6 @@ All that it gives out says something: markers of redaction, ids that are no ids 
 API takes one thing are left out here, so that no rule makes a fact of them.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from opstrail_enrich.event_keys import LONGEST_ID, Named, Where, named_by
 from opstrail_enrich.record_view import RecordView, members, parsed
 from opstrail_enrich.redaction import shown
 from opstrail_enrich.stack_catalog import MOVES
+from opstrail_enrich.stack_members import kept_flag, kept_text
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import RawEvent, StackFact
 
 Thing = tuple[str, str]  # kind and id
 _CHILDREN: Final = frozenset({"layer", "instance", "app", "deployment"}) | MOVES
-# `https://user:password@host`, and what signed URLs have behind a question mark.
-_URL_WITH_SECRETS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://.*[@?].*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +50,9 @@ class OpsWorksCall:
 
     def said(self, paths: Iterable[str], flags: Iterable[str] = ()) -> dict[str, str]:
         """Return the texts and flags of the request that are there, by their paths."""
-        found: dict[str, str] = {}
-        for path in paths:
-            text = shown(self._at(path))
-            if text is not None and not _URL_WITH_SECRETS.fullmatch(text):
-                found[path] = text
-        for path in flags:
-            flag = self._at(path)
-            if isinstance(flag, bool):
-                found[path] = "true" if flag else "false"
-        return found
+        found = {path: kept_text(self._at(path)) for path in paths}
+        found |= {path: kept_flag(self._at(path)) for path in flags}
+        return {path: text for path, text in found.items() if text is not None}
 
     def key(self, kind: str, identifier: str) -> str:
         """Return the key of a thing in the event's account and Region."""

@@ -16,27 +16,11 @@ from opstrail_enrich.opsworks_actions import KIND_OF_MEMBER
 from opstrail_enrich.opsworks_call import OpsWorksCall, call_of
 from opstrail_enrich.record_view import RecordView, members, text_of
 from opstrail_enrich.redaction import shown
+from opstrail_enrich.stack_members import CHILD_TEXTS, SHOWN_OF_STACK, STACK_FLAGS, STACK_TEXTS
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import RawEvent, StackFact
 
 Rule = Callable[[OpsWorksCall], Iterator[StackFact]]
-# What documents show of a stack; all else is a detail. Never customJson, keys or passwords.
-SHOWN_OF_STACK: Final = ("name", "region", "vpcId", "serviceRoleArn")
-STACK_TEXTS: Final = (
-    *SHOWN_OF_STACK, "defaultInstanceProfileArn", "defaultOs", "hostnameTheme",
-    "defaultAvailabilityZone", "defaultSubnetId", "defaultSshKeyName", "defaultRootDeviceType",
-    "agentVersion", "configurationManager.name", "configurationManager.version",
-    "chefConfiguration.berkshelfVersion", "customCookbooksSource.type",
-    "customCookbooksSource.url", "customCookbooksSource.revision", "attributes.Color",
-)  # fmt: skip
-STACK_FLAGS: Final = (
-    "useCustomCookbooks", "useOpsworksSecurityGroups", "chefConfiguration.manageBerkshelf",
-)  # fmt: skip
-_CHILD_TEXTS: Final = {
-    "layer": ("name", "shortname"),
-    "app": ("name", "shortname"),
-    "instance": ("hostname",),
-}
 _MOST_TAGS: Final = 100  # the API takes 40
 
 
@@ -177,7 +161,7 @@ def _named(member: str, where: Where = "request") -> Rule:
     kind = KIND_OF_MEMBER[member]
 
     def rule(call: OpsWorksCall) -> Iterator[StackFact]:
-        child, attributes = call.one(member, where), call.said(_CHILD_TEXTS[kind])
+        child, attributes = call.one(member, where), call.said(CHILD_TEXTS[kind])
         if child is not None and attributes:
             yield from call.about("childDefined", (kind, child), attributes=attributes)
 
