@@ -123,14 +123,14 @@ def caller_of(event: RawEvent, view: RecordView) -> Caller:
         credential_kind=row.credential,
         root_or_iam_user=row.user,
         temporary_credentials=row.temporary,
-        aws_service=row.service or _service(event, signs),
+        aws_service=row.service or _service(event, view, signs),
         name=_name(
             row.kind,
             user=user_name,
             role=role_name,
             session=session_name,
             account=account,
-            invoked_by=invoked_by,
+            invoked_by=invoked_by or _source_of_service_event(event),
         )
         or _other_name(identity, arn, principal, account),
         account_id=account,
@@ -248,7 +248,7 @@ def _signs(event: RawEvent, view: RecordView, identity: dict[str, Any]) -> _Sign
     )
 
 
-def _service(event: RawEvent, signs: _Signs) -> Answer:
+def _service(event: RawEvent, view: RecordView, signs: _Signs) -> Answer:
     if signs.invoked_by is not None:
         if _is_console(signs.invoked_by):
             return "no"
@@ -257,9 +257,15 @@ def _service(event: RawEvent, signs: _Signs) -> Answer:
     if signs.host is not None:
         return "yes"
     if not signs.internal or signs.console:
-        return "no"
+        # That no service is named says nothing where nobody is.
+        return "no" if members(view.user_identity) else "unknown"
     time = event.event_time
     return "yes" if time is not None and time < _PROXIES_SHOW_INTERNAL_MS else "unknown"
+
+
+def _source_of_service_event(event: RawEvent) -> str | None:
+    """Return the service where a service tells of itself: many such events name nobody."""
+    return event.event_source or None if event.event_type == "AwsServiceEvent" else None
 
 
 def _is_console(text: str | None) -> bool:

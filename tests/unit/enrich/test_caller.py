@@ -183,10 +183,17 @@ TABLE: dict[str, tuple[Any, dict[str, Any], str]] = {
         {**ASSUMED, "invokedByDelegate": {"accountId": "444455556666"}}, {},
         "assumedRole temporary no yes no",
     ),
-    "missing": (None, {}, "unknown unknown unknown unknown no"),
-    "text": ("AIDAX", {}, "unknown unknown unknown unknown no"),
-    "text that is an ARN": (USER_ARN, {}, "iamUser unknown yes no no"),
-    "list": ([USER], {}, "unknown unknown unknown unknown no"),
+    "missing": (None, {}, "unknown unknown unknown unknown unknown"),
+    "missing, from a service": (
+        None, {"sourceIPAddress": "ec2.amazonaws.com"}, "unknown unknown unknown unknown yes",
+    ),
+    "missing, in the console": (
+        None, {"sessionCredentialFromConsole": "true"}, "unknown unknown unknown unknown unknown",
+    ),
+    "empty": ({}, {}, "unknown unknown unknown unknown unknown"),
+    "text": ("AIDAX", {}, "unknown unknown unknown unknown unknown"),
+    "text that is an ARN": (USER_ARN, {}, "iamUser unknown yes no unknown"),
+    "list": ([USER], {}, "unknown unknown unknown unknown unknown"),
     "members of wrong types": (
         {"type": 7, "arn": [], "accountId": {}, "sessionContext": "x", "invokedBy": 1}, {},
         "unknown unknown unknown unknown no",
@@ -310,6 +317,11 @@ NAMES: dict[str, tuple[Any, dict[str, Any], dict[str, object]]] = {
     "service": (
         {"type": "AWSService", "invokedBy": "ec2.amazonaws.com"}, {},
         {"name": "ec2.amazonaws.com", "invoked_by": "ec2.amazonaws.com", "cross_account": None},
+    ),
+    "service tells of itself": (
+        {"accountId": ACCOUNT},
+        {"eventType": "AwsServiceEvent", "eventSource": "kms.amazonaws.com"},
+        {"name": "kms.amazonaws.com", "invoked_by": None, "account_id": ACCOUNT},
     ),
     "service by its address": (
         {"type": "AWSService"}, {"sourceIPAddress": "ec2.amazonaws.com"},

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opstrail_enrich.event_keys import MOST_NAMED
 from opstrail_enrich.learning import facts_of
-from opstrail_enrich.opsworks_actions import actions
+from opstrail_enrich.opsworks_actions import KIND_OF_MEMBER, actions
 from opstrail_schemas.messages import StackFact
 from tests.support.corpora import CORPORA, corpora
 from tests.support.enriching import (
@@ -206,6 +207,74 @@ def test_a_call_teaches(
     assert sorted(expected) == sorted(learnt(name, request_, response))
 
 
+# Every action, called with all that it takes: kinds of facts, and in brackets those that only a
+# response brings. What is not here teaches nothing.
+FULL = {
+    "name": "shop", "shortname": "s", "hostname": "h", "level": "manage", "serviceRoleArn": ROLE,
+    "tags": {"team": "x"}, "tagKeys": ["team"], "iamUserArn": "arn:u",
+    "resourceArn": f"arn:aws:opsworks:us-east-1:{ACCOUNT}:stack/{STACK}/",
+}  # fmt: skip
+TEACHES = {
+    "AssignInstance": "sameStack sameStack",
+    "AssignVolume": "sameStack",
+    "AssociateElasticIp": "sameStack",
+    "AttachElasticLoadBalancer": "sameStack",
+    "CloneStack": "stackCloned belongs belongs [belongs]",
+    "CreateApp": "[belongs childDefined]",
+    "CreateDeployment": "belongs belongs belongs belongs belongs [belongs]",
+    "CreateInstance": "belongs belongs [belongs childDefined]",
+    "CreateLayer": "[belongs childDefined]",
+    "CreateStack": "stackDefined [belongs]",
+    "DeleteApp": "childDeleted",
+    "DeleteInstance": "childDeleted",
+    "DeleteLayer": "childDeleted",
+    "DeleteStack": "stackDeleted",
+    "DeregisterEcsCluster": "linkEnds",
+    "DeregisterElasticIp": "linkEnds",
+    "DeregisterInstance": "childDeleted",
+    "DeregisterRdsDbInstance": "linkEnds",
+    "DeregisterVolume": "linkEnds",
+    "DescribeEcsClusters": "belongs belongs",
+    "DescribeRdsDbInstances": "belongs belongs",
+    "DetachElasticLoadBalancer": "sameStack",
+    "RegisterEcsCluster": "belongs",
+    "RegisterElasticIp": "belongs",
+    "RegisterInstance": "[belongs childDefined]",
+    "RegisterRdsDbInstance": "belongs",
+    "RegisterVolume": "belongs [belongs]",
+    "SetPermission": "permission",
+    "TagResource": "tags",
+    "UntagResource": "tags",
+    "UpdateApp": "childDefined",
+    "UpdateInstance": "childDefined sameStack sameStack",
+    "UpdateLayer": "childDefined",
+    "UpdateStack": "stackChanged belongs",
+}
+
+
+@pytest.mark.parametrize("name", sorted(actions()))
+def test_an_action_teaches_so_much_with_and_without_a_response(name: str) -> None:
+    action = actions()[name]
+    request = FULL | {
+        member: [f"{member}-1", f"{member}-2"] if member.endswith("s") else f"{member}-1"
+        for member in action.request
+        if member not in FULL
+    }
+    # A response repeats what the request named, and names what was made.
+    response = {member: f"{member}-1" for member in action.response}
+    without, _, more = TEACHES.get(name, "").partition("[")
+
+    assert sorted(without.split()) == kinds(name, request)
+    assert sorted(without.split() + more.rstrip("]").split()) == kinds(name, request, response)
+    assert [] == learnt(name, request, response, error_code="AccessDenied")
+    assert [] == learnt(name, request, response, eventSource="opsworks-cm.amazonaws.com")
+    assert [] == learnt(name, None, None) == learnt(name, "text", [1])
+
+
+def kinds(name: str, request: Any, response: Any = None) -> list[str]:
+    return sorted(f.kind.replace("childB", "b") for f in stack_facts(name, request, response))
+
+
 def test_a_thousand_calls_that_show_a_link_are_one_fact() -> None:
     request = {"stackId": STACK, "instanceIds": [INSTANCE]}
 
@@ -240,23 +309,113 @@ def test_an_event_without_time_teaches_only_what_always_holds() -> None:
     assert [] == learnt("DeleteStack", {"stackId": STACK}, event_time=None)
 
 
+def test_an_event_without_an_account_teaches_nothing() -> None:
+    assert [] == learnt("DeleteStack", {"stackId": STACK}, account_id="-")
+
+
+@pytest.mark.parametrize(
+    "marker",
+    ["**redacted**", "***", "*** Redacted ***", "***masked by opstrail***",
+     "HIDDEN_DUE_TO_SECURITY_REASONS", "<sensitiveDataRemoved>"],
+)  # fmt: skip
+def test_a_marker_becomes_no_id_no_value_and_no_tag(marker: str) -> None:
+    assert [] == learnt("DeleteStack", {"stackId": marker})
+    assert [] == learnt("CloneStack", {"sourceStackId": marker, "name": "x"}, {"stackId": STACK})
+    assert [] == learnt("CreateStack", {"name": marker, "vpcId": "v"}, {"stackId": marker})
+    assert [] == learnt("UpdateLayer", {"layerId": LAYER, "name": marker})
+    assert [] == learnt("SetPermission", {"stackId": STACK, "iamUserArn": marker})
+    assert [f"stackChanged dated {S} > {S} vpcId=v"] == learnt(
+        "UpdateStack", {"stackId": STACK, "name": marker, "serviceRoleArn": marker, "vpcId": "v"}
+    )
+    arn = f"arn:aws:opsworks:us-east-1:{ACCOUNT}:layer/{LAYER}"
+    tags = {"a": marker, marker: "b"}
+    assert [] == learnt("TagResource", {"resourceArn": arn, "tags": tags})
+    assert [belongs(L)] == learnt(
+        "CreateDeployment", {"stackId": STACK, "instanceIds": [marker], "layerIds": [LAYER]}
+    )
+
+
+def test_a_tag_without_value_is_a_tag_and_a_layers_tags_are_its_own() -> None:
+    arn = f"arn:aws:opsworks:us-east-1:{ACCOUNT}:layer/{LAYER}"
+
+    [fact] = stack_facts("TagResource", {"resourceArn": arn, "tags": {"a": "", "b": None, "c": 1}})
+
+    assert f"tags dated {ACCOUNT}/details/{LAYER} > tag:a=" == line(fact)
+    assert ("layer", LAYER, None) == (fact.subject_kind, fact.subject_id, fact.stack_id)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://u:pa/ss@host/x", "https://b.s3.amazonaws.com/x?X-Amz-Signature=secret"]
+)
+def test_a_url_with_a_secret_is_not_kept(url: str) -> None:
+    request = {"stackId": STACK, "customCookbooksSource": {"url": url}}
+
+    assert [] == learnt("UpdateStack", request)
+    assert [] != learnt("UpdateStack", request | {"customCookbooksSource": {"url": "git@h:x"}})
+
+
+@pytest.mark.parametrize(
+    ("name", "request_"),
+    [
+        ("DeleteStack", {"stackId": [STACK, OTHER_STACK]}),
+        ("DeleteStack", {"stackId": {"stackId": STACK}}),
+        ("DeleteStack", {"stackId": 7}),
+        ("DeleteStack", {"stackId": ""}),
+        ("DeleteStack", {"stackId": "x" * 513}),
+        ("UpdateStack", {"stackId": STACK, "name": True, "useCustomCookbooks": "yes"}),
+        ("UpdateStack", {"stackId": STACK, "attributes": [["Color", "red"]]}),
+        ("AssignVolume", {"volumeId": ["v", "w"], "instanceId": INSTANCE}),
+        ("SetPermission", {"stackId": STACK, "iamUserArn": "x" * 513}),
+        ("UntagResource", {"resourceArn": f"arn:aws:opsworks:r:1:stack/{STACK}", "tagKeys": "ab"}),
+        ("TagResource", {"resourceArn": "arn:aws:s3:::bucket", "tags": {"a": "b"}}),
+        ("TagResource", {"resourceArn": f"arn:aws:opsworks:r:1:stack/{STACK}",
+                         "tags": {f"t{number}": "x" for number in range(101)}}),
+    ],
+)  # fmt: skip
+def test_junk_teaches_nothing(name: str, request_: Any) -> None:
+    assert [] == learnt(name, request_)
+
+
+def test_a_name_that_makes_no_key_is_a_value_all_the_same() -> None:
+    name = "x" * 513
+
+    assert [f"stackChanged dated {S} > {S} name={name}"] == learnt(
+        "UpdateStack", {"stackId": STACK, "name": name}
+    )
+    assert [] == learnt("CreateStack", {"name": name})
+    assert ["stackChanged"] == kinds("UpdateStack", {"stackId": STACK, "serviceRoleArn": name})
+
+
+def test_a_huge_list_makes_no_more_facts_than_an_event_may_name() -> None:
+    ids = [f"i-{number}" for number in range(100_000)]
+
+    facts = learnt("CreateDeployment", {"stackId": STACK, "instanceIds": ids, "layerIds": ids})
+    same = learnt("AssignInstance", {"instanceId": INSTANCE, "layerIds": ids})
+
+    assert (MOST_NAMED - 1, MOST_NAMED - 1) == (len(facts), len(same))
+
+
+def test_half_characters_can_be_written() -> None:
+    for fact in stack_facts("UpdateStack", {"stackId": STACK, "name": "a\ud800b"}):
+        assert STACK_FACT.decode(STACK_FACT.encode(fact)) == fact
+
+
 JUNK = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.just("x" * 3_000),
+        st.none(), st.booleans(), st.integers(), st.floats(), st.just("x" * 3_000),
+        st.text(st.characters(), max_size=8),  # lone surrogates too
         st.just("**redacted**"), st.just(STACK),
+        st.just(f"arn:aws:opsworks:us-east-1:{ACCOUNT}:stack/{STACK}/"),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.dictionaries(
-            st.sampled_from(
-                ["stackId", "layerIds", "instanceId", "name", "tags", "resourceArn", "tagKeys",
-                 "sourceStackId", "serviceRoleArn", "configurationManager", "attributes", "x"]
-            ),
+            st.sampled_from(sorted({*KIND_OF_MEMBER, *FULL, "configurationManager", "attributes"})),
             inner,
-            max_size=6,
+            max_size=8,
         ),
     ),
-    max_leaves=12,
+    max_leaves=20,
 )  # fmt: skip
 
 
@@ -265,7 +424,7 @@ def test_nothing_foreign_breaks_it(name: str, request: Any, response: Any) -> No
     for fact in stack_facts(name, request, response):
         assert STACK_FACT.decode(STACK_FACT.encode(fact)) == fact
         assert fact.concerns
-        assert all(len(key) < 700 for key in fact.concerns)
+        assert all(len(key) < 700 for key in (*fact.concerns, *fact.leads_to))
         assert "**redacted**" not in json.dumps(msgspec.to_builtins(fact))
 
 
