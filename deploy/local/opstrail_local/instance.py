@@ -138,13 +138,16 @@ def _plans(known: Record, *, state: Path, cache: Path, heap: str, console: Conso
     places = trees.ensure(cache, console)
     runtime = java.with_archives(binary, cache)
     rng = random.Random()  # noqa: S311 - chooses ports
+    promised = {entry.server.name: entry.server.ports for entry in known.entries}
 
     def chosen(name: str, count: int) -> tuple[int, ...]:
         entry = known.entry(name)
         recorded = entry.server.ports if entry else ()
         if entry and process.alive(entry.process):
             return recorded
-        return ports.pick(count, wanted=recorded, rng=rng)
+        taken = {port for other, its in promised.items() if other != name for port in its}
+        promised[name] = ports.pick(count, wanted=recorded, rng=rng, taken=taken)
+        return promised[name]
 
     nodes = known.kafka_nodes
     names = ["kafka"] if nodes == 1 else [f"kafka-{n}" for n in range(1, nodes + 1)]
@@ -341,6 +344,7 @@ def _log(server: Server) -> Path:
 
 def _tail(server: Server) -> str:
     log = _log(server)
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    text = log.read_text(errors="replace") if log.exists() else ""
+    lines = [line for line in text.splitlines() if "[cds] " not in line]  # said at every end
     shown = "\n".join(f"  {line}" for line in lines[-_LOG_LINES_SHOWN:])
     return f"The last lines of {log}:\n{shown or '  (it is empty)'}"

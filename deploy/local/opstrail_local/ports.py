@@ -24,14 +24,19 @@ def free(port: int) -> bool:
     return True
 
 
-def pick(count: int, *, wanted: Collection[int], rng: random.Random) -> tuple[int, ...]:
-    """`wanted` if they all are free (addresses last over a restart), else `count` other ones."""
-    if len(wanted) == count and all(map(free, wanted)):
+def pick(
+    count: int, *, wanted: Collection[int], rng: random.Random, taken: Collection[int] = ()
+) -> tuple[int, ...]:
+    """`wanted` if they all are free (addresses last over a restart), else `count` other ones.
+
+    Those in `taken` are promised to others, who do not listen on them yet.
+    """
+    if len(wanted) == count and not set(wanted) & set(taken) and all(map(free, wanted)):
         return tuple(wanted)
     found: set[int] = set()
     for _ in range(_TRIES):
         port = rng.randint(_FIRST, _LAST)
-        if port not in found and free(port):
+        if port not in found and port not in taken and free(port):
             found.add(port)
         if len(found) == count:
             return tuple(found)

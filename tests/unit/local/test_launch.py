@@ -94,6 +94,13 @@ def test_a_port_that_is_taken_is_replaced() -> None:
     assert port != other
 
 
+def test_a_port_that_is_promised_to_another_server_is_not_picked() -> None:
+    (promised,) = ports.pick(1, wanted=(), rng=random.Random(1))
+
+    assert (promised,) != ports.pick(1, wanted=(), rng=random.Random(1), taken={promised})
+    assert (promised,) != ports.pick(1, wanted=(promised,), rng=random.Random(2), taken={promised})
+
+
 def test_a_java_that_was_named_must_do(tmp_path: Path) -> None:
     (tmp_path / "release").write_text('JAVA_VERSION="17.0.15"\n')
 
