@@ -31,8 +31,8 @@ unit: setup  ## unit and contract tests that need no servers
 test: lint  ## everything: the checks, then all tests, on real servers (the header says which)
 	$(BIN)/python -m pytest tests
 
-demo: setup  ## a newcomer's tour on real servers; ONCE=1 ends by itself and checks the result
-	$(BIN)/python -m opstrail_cli.demo $(if $(ONCE),--once)
+demo: setup  ## a newcomer's tour on real servers; ONCE=1 ends by itself and checks; SHUFFLE=7: any order
+	$(BIN)/python -m opstrail_cli.demo $(if $(ONCE),--once) $(if $(SHUFFLE),--shuffle $(SHUFFLE))
 
 bench: setup  ## the measurements under bench/, each figure beside its goal
 	$(BIN)/python -m pytest -q -s bench --override-ini=python_files='*.py' --timeout=900

@@ -1,10 +1,12 @@
-"""`python -m opstrail_cli.demo [--once]`, which is `make demo`: a newcomer's tour on real servers.
+"""`python -m opstrail_cli.demo [--once] [--shuffle SEED]`, which is `make demo`.
+
+A newcomer's tour on real servers:
 
 1. Write the sample archive: 72 small files of three made-up accounts.
 2. Start Kafka, a schema registry, OpenSearch and an S3 + SQS stand-in on this machine.
 3. Import what the trail does not say: the accounts' names, the stacks' inventories.
 4. `opstrail run FOLDER --until-idle --json`: every service is a process of its own.
-5. Show what is in the store now.
+5. Show what is in the store now: the life of a renamed stack, each event with the name of its time.
 
 With --once everything lies in a folder of its own and is gone at the end, the servers too, and the
 exit code is 1 unless the store holds exactly what the sample holds. Without, servers and data stay.
@@ -28,12 +30,14 @@ from rich.console import Console
 from opstrail_cli.demo_report import RUN_WITH_LEFTOVERS, differences, report
 from opstrail_cli.demo_store import look
 from opstrail_cli.installation import Installation
-from opstrail_cli.sample.archive import archive
+from opstrail_cli.sample.archive import archive, in_another_order
 from opstrail_cli.sample.expectation import Expectation, expected
 from opstrail_cli.sample.folder import write
+from opstrail_cli.sample.stacks import RENAMED_TO
 from opstrail_local.errors import LocalServersError
 from opstrail_local.instance import Addresses, down, up
 from opstrail_local.places import default_cache, default_state
+from opstrail_runtime.command_line import table_of
 from opstrail_store.settings import Settings
 
 PLAIN_WIDTH = 110
@@ -50,23 +54,35 @@ class Failed(Exception):
         return f"`{self.command}` ended with {self.exit_code}; its own words stand above"
 
 
-def tour(folder: Path, addresses: Addresses, say: Callable[..., None], *, once: bool) -> list[str]:
+def tour(
+    folder: Path,
+    addresses: Addresses,
+    say: Callable[..., None],
+    *,
+    once: bool,
+    shuffle: int | None,
+) -> list[str]:
     """Take the sample through the services and show the store; return what is not as it must be."""
-    contents = archive()
+    contents = archive() if shuffle is None else in_another_order(archive(), shuffle)
+    # Of two shuffles in a row one has the imports before the files, the other after them.
+    imports_last = shuffle is not None and shuffle % 2 == 0
     wanted = expected(contents)
     trails, facts = write(contents, folder)
     say(f"[bold]The sample:[/bold] {wanted.files} files in {trails}")
     _set_environment(addresses, folder if once else None)
     Installation(Settings()).set_up()
-    _import_facts(facts, say)
-    say(f"\n[bold]$ opstrail run {trails} --until-idle --json[/bold]")
-    code, out = _opstrail("run", str(trails), "--until-idle", "--json")
-    if code not in (0, RUN_WITH_LEFTOVERS):
-        raise Failed("opstrail run", code)
-    result: dict[str, Any] = json.loads(out)
-    say(f"{out.strip()}\n", markup=False)
+    if not imports_last:
+        _import_facts(facts, say)
+    code, result = _run(trails, say)
+    if imports_last:
+        _import_facts(facts, say)
+        again, repairs = _run(trails, say)
+        code, result["repaired"] = max(code, again), result["repaired"] + repairs["repaired"]
+    _command(["catalog", "stacks", "timeline", RENAMED_TO], say, "since", "what", "change")
+    _command(["catalog", "accounts", "list"], say, "accountId", "name", "since")
     found = look(addresses.opensearch)
     say(report(result, found))
+    say(f"[bold]In short:[/bold] {found.in_short}\n")
     say("[bold]To search next:[/bold]")
     say(f"  {result['search']}", markup=False)
     _say_servers(addresses, say, once=once)
@@ -81,15 +97,28 @@ def _odd(result: Mapping[str, Any], wanted: Expectation) -> list[str]:
 
 def _import_facts(facts: Path, say: Callable[..., None]) -> None:
     stacks = sorted(str(file) for file in facts.glob("stacks-*.json"))
-    for command in (
-        ["catalog", "accounts", "import", str(facts / "accounts.csv"), "--execute"],
-        ["catalog", "stacks", "import", *stacks, "--execute"],
-    ):
-        say(f"[bold]$ opstrail {' '.join(command)}[/bold]")
-        code, out = _opstrail(*command)
-        say(out.rstrip(), markup=False)
-        if code != 0:
-            raise Failed(f"opstrail {' '.join(command[:3])}", code)
+    _command(["catalog", "accounts", "import", str(facts / "accounts.csv"), "--execute"], say)
+    _command(["catalog", "stacks", "import", *stacks, "--execute"], say)
+
+
+def _run(trails: Path, say: Callable[..., None]) -> tuple[int, dict[str, Any]]:
+    say(f"[bold]$ opstrail run {trails} --until-idle --json[/bold]")
+    code, out = _opstrail("run", str(trails), "--until-idle", "--json")
+    if code not in (0, RUN_WITH_LEFTOVERS):
+        raise Failed("opstrail run", code)
+    say(f"{out.strip()}\n", markup=False)
+    return code, json.loads(out)
+
+
+def _command(command: list[str], say: Callable[..., None], *columns: str) -> None:
+    """Run a command and show its rows, of which only `columns` if there are any."""
+    say(f"[bold]$ opstrail {' '.join(command)}[/bold]")
+    code, out = _opstrail(*command)
+    if code != 0:
+        raise Failed(f"opstrail {' '.join(command[:3])}", code)
+    rows: list[dict[str, object]] = json.loads(out)
+    say(table_of([{name: row[name] for name in columns or row} for row in rows]))
+    say("")
 
 
 def _opstrail(*arguments: str) -> tuple[int, str]:
@@ -161,7 +190,14 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--once", action="store_true", help="clean up at the end, and check")
-    once = parser.parse_args().once
+    parser.add_argument(
+        "--shuffle",
+        type=int,
+        metavar="SEED",
+        help="notice the files in another order; with an even seed the imports come last",
+    )
+    arguments = parser.parse_args()
+    once = arguments.once
     out = Console()
     if not out.is_terminal:
         out = Console(width=PLAIN_WIDTH)
@@ -173,7 +209,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
         with _folder(once=once) as folder, _servers(folder, said, once=once) as addresses:
-            wrong = tour(folder, addresses, say, once=once)
+            wrong = tour(folder, addresses, say, once=once, shuffle=arguments.shuffle)
     except KeyboardInterrupt:
         return 130
     except (Failed, LocalServersError) as error:

@@ -1,11 +1,12 @@
 """The tour's questions to the store, over OpenSearch's plain HTTP."""
 
+import hashlib
 import json
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from opstrail_cli.demo_report import Found
+from opstrail_cli.demo_report import Found, StackEvent
 
 # The tour reads ids at once; a store with more is somebody's own, and is not compared.
 MOST_IDS = 10_000
@@ -20,7 +21,7 @@ def look(url: str) -> Found:
         "opstrail-events",
         {
             "size": MOST_IDS,
-            "_source": False,
+            "sort": [{"_id": "asc"}],
             "aggs": {
                 "kinds": _terms("opstrail.caller.kind"),
                 "credentials": _terms("opstrail.caller.credentialKind"),
@@ -31,7 +32,10 @@ def look(url: str) -> Found:
                     "aggs": {
                         "ids": _terms("opstrail.stack.id"),
                         "calls": _terms(
-                            "opstrail.stack.name", "eventName", size=_TOP, missing="(not known yet)"
+                            "opstrail.stack.name",
+                            "eventName",
+                            size=_TOP,
+                            missing="(none known)",
                         ),
                     },
                 },
@@ -40,8 +44,9 @@ def look(url: str) -> Found:
     )
     letters = _search(url, "opstrail-dead-letters", {"size": 100, "sort": [{"key": "asc"}]})
     found = events["aggregations"]
+    documents = {hit["_id"]: hit["_source"] for hit in events["hits"]["hits"]}
     return Found(
-        identities={hit["_id"] for hit in events["hits"]["hits"]},
+        identities=documents.keys(),
         dead_letters=[hit["_source"] for hit in letters["hits"]["hits"]],
         by_caller_kind=_counts(found["kinds"]),
         by_credential_kind=_counts(found["credentials"]),
@@ -49,7 +54,35 @@ def look(url: str) -> Found:
         by_stack_id=_counts(found["opsworks"]["ids"]),
         top_callers=_pairs(found["callers"], most=1),
         stack_calls=_pairs(found["opsworks"]["calls"], most=4),
+        stack_events=[*_stack_events(documents)],
+        digest=_digest(documents),
     )
+
+
+def _stack_events(documents: Mapping[str, Any]) -> Iterator[StackEvent]:
+    for identity, document in documents.items():
+        stack = document["opstrail"].get("stack") or {}
+        if stack.get("id"):
+            yield StackEvent(
+                identity,
+                document["eventTime"],
+                document["eventName"],
+                stack["id"],
+                stack.get("name") or "",
+                stack["resolution"],
+                "stackId" in (document.get("requestParameters") or {}),
+            )
+
+
+def _digest(documents: Mapping[str, Any]) -> str:
+    """Return one digest of all documents, without what tells of the delivery."""
+    digest = hashlib.sha256()
+    for identity in sorted(documents):
+        document = documents[identity]
+        ours = {name: value for name, value in document["opstrail"].items() if name != "delivery"}
+        text = json.dumps([identity, document | {"opstrail": ours}], sort_keys=True)
+        digest.update(text.encode())
+    return digest.hexdigest()
 
 
 def _terms(

@@ -1,17 +1,15 @@
 """`opstrail schemas` and `opstrail topics`: the contracts, and what of them is set up."""
 
 import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import click
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
-from rich.console import Console
-from rich.table import Table
 
 from opstrail_runtime.codecs import asked
+from opstrail_runtime.command_line import Row, show
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.kafka_topics import KafkaTopics, UnequalPartitions
@@ -20,8 +18,6 @@ from opstrail_runtime.wiring import new_admin, new_registry, topic_names
 from opstrail_schemas.codec import schema_text
 from opstrail_schemas.registry import NotCompatible, Registry
 from opstrail_schemas.topics import Topic, TopicName, all_topics, topic
-
-Row = Mapping[str, object]
 
 
 class OnlyRegistry(BaseSettings):
@@ -53,7 +49,7 @@ def topics() -> None:
 @schemas.command("list")
 def list_schemas() -> None:
     """List the topics, with the schema and the key of their messages. Asks no server."""
-    _show(
+    show(
         [
             {
                 "topic": described.name,
@@ -77,7 +73,7 @@ def show_schema(name: str) -> None:
 def register() -> None:
     """Register the schemas of all topics: once before services start, again after an upgrade."""
     with _said_plainly():
-        _show(_rows_of(asked(_registry().register)))
+        show(_rows_of(asked(_registry().register)))
 
 
 @schemas.command("check")
@@ -85,7 +81,7 @@ def check_schemas() -> None:
     """Tell which schemas are registered; exit 1 when one is not."""
     with _said_plainly():
         ids = asked(_registry().ids)
-    _show(_rows_of(ids))
+    show(_rows_of(ids))
     if None in ids.values():
         raise click.ClickException("some schemas are not registered: `opstrail schemas register`")
 
@@ -98,7 +94,7 @@ def create() -> None:
         kafka_topics = KafkaTopics(new_admin(settings), settings)
         created = kafka_topics.create_missing()
         kafka_topics.check_partitions()
-    _show([{"topic": name, "created": True} for name in created])
+    show([{"topic": name, "created": True} for name in created])
     if not created:
         click.echo("all topics are there", err=True)
 
@@ -118,7 +114,7 @@ def check_topics() -> None:
             {"topic": found.topic, "what": found.what, "mend": found.mend}
             for found in kafka_topics.differences()
         ]
-    _show(rows)
+    show(rows)
     if rows:
         raise click.ClickException("not all topics are as they should be")
 
@@ -148,14 +144,3 @@ def _said_plainly() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
     except ValidationError as error:
         raise click.UsageError(f"settings: {error}") from error
-
-
-def _show(rows: Sequence[Row]) -> None:
-    """Print rows: a table on a terminal, JSON when piped."""
-    if not sys.stdout.isatty():
-        click.echo(json.dumps(rows, indent=2))
-        return
-    table = Table(*(rows[0] if rows else ()), box=None)
-    for row in rows:
-        table.add_row(*("-" if value is None else str(value) for value in row.values()))
-    Console().print(table)

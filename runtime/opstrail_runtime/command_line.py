@@ -17,11 +17,18 @@ def show(rows: Sequence[Row]) -> None:
     if not sys.stdout.isatty():
         click.echo(json.dumps(rows, indent=2))
         return
+    Console().print(table_of(rows))
+
+
+def table_of(rows: Sequence[Row]) -> Table:
+    """Return rows as a table, a column a member."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(*names, box=None)
+    table = Table(box=None, title_justify="left")
+    for name in names:
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in names))
-    Console().print(table)
+    return table
 
 
 def _cell(value: object) -> str:

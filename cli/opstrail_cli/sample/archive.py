@@ -9,8 +9,9 @@ the order of the events, as in real buckets; other than there, a file spans mont
 import gzip
 import hashlib
 import json
+import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from opstrail_cli.sample.callers import (
@@ -74,6 +75,14 @@ def archive() -> Archive:
         *_oddities(),
     ]
     return Archive(tuple(sorted(files, key=lambda file: file.path)), _facts())
+
+
+def in_another_order(contents: Archive, seed: int) -> Archive:
+    """Return the same files so that they are noticed in another order: folders are read by name."""
+    files = list(contents.files)
+    random.Random(seed).shuffle(files)  # noqa: S311 - an order, no secret
+    moved = (replace(file, path=f"{n:03}/{file.path}") for n, file in enumerate(files))
+    return replace(contents, files=tuple(moved))
 
 
 def _facts() -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from opstrail_cli.sample.archive import ACCOUNT_NAMES, Archive, File
 from opstrail_cli.sample.records import Event, Json, text_of
-from opstrail_cli.sample.stacks import SHOP_PROD, SHOP_STAGING
+from opstrail_cli.sample.stacks import SHOP_PROD, SHOP_STAGING, named_as_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Expectation:
     `identities` are document ids; `dead_letters` pairs of object key and reason; `records` counts
     repeats and the fragments that became dead letters, not the records of deferred files.
     `naming_stack` counts the events that hold a stack's id: the least that must be found for it.
+    `stacks` tells of each event of a stack's life its stack's id and name, as of its own time.
     """
 
     files: int
@@ -30,6 +31,7 @@ class Expectation:
     by_credential_kind: Mapping[str, int]
     by_account_name: Mapping[str, int]
     naming_stack: Mapping[str, int]
+    stacks: Mapping[str, tuple[str, str]]
 
 
 def expected(archive: Archive) -> Expectation:
@@ -42,6 +44,7 @@ def expected(archive: Archive) -> Expectation:
     copies = sum(len(file.events) for file in archive.files)
     fragments = sum(len(file.dead) for file in archive.files if file.events)
     accounts = [identity.split("/")[0] for identity in events]
+    names = named_as_of()
     return Expectation(
         files=len(archive.files),
         records=copies + fragments,
@@ -58,6 +61,11 @@ def expected(archive: Archive) -> Expectation:
         naming_stack={
             stack.id: sum(stack.id in text_of(each.record) for each in events.values())
             for stack in (SHOP_PROD, SHOP_STAGING)
+        },
+        stacks={
+            identity: names[each.record["eventID"]]
+            for identity, each in events.items()
+            if each.record.get("eventID") in names
         },
     )
 

@@ -69,6 +69,7 @@ class Stack:
 
 SHOP_PROD = Stack("shop-prod", Place(PRODUCTION, "us-east-1"), runs_in="eu-west-1")
 SHOP_STAGING = Stack("shop-staging", Place(STAGING, "us-west-2"), runs_in="us-west-2")
+RENAMED_TO, RENAMED_AT = "shop-live", "2023-10-02T08:00:00Z"
 
 
 def service_role_arn(account: str) -> str:
@@ -87,6 +88,19 @@ def inventories() -> dict[str, Json]:
 def stack_lives() -> list[Event]:
     """Return every call of both lives."""
     return [*_shop_prod(), *_shop_staging()]
+
+
+def named_as_of() -> dict[str, tuple[str, str]]:
+    """Return id and name, as of its own time, of the stack that each event of both is about."""
+    lives = {SHOP_PROD: _shop_prod(), SHOP_STAGING: _shop_staging()}
+    return {
+        each.record["eventID"]: (
+            stack.id,
+            RENAMED_TO if stack is SHOP_PROD and each.time >= RENAMED_AT else stack.name,
+        )
+        for stack, life in lives.items()
+        for each in life
+    }
 
 
 def _built(stack: Stack, caller: Caller, day: str, layers: tuple[str, ...]) -> Iterator[Event]:
@@ -297,10 +311,10 @@ def _shop_prod() -> Iterator[Event]:
     )
     yield event(
         "opsworks:UpdateStack",
-        "2023-10-02T08:00",
+        RENAMED_AT.removesuffix(":00Z"),
         place,
         operator,
-        {"stackId": stack.id, "name": "shop-live", "customJson": "**redacted**"},
+        {"stackId": stack.id, "name": RENAMED_TO, "customJson": "**redacted**"},
     )
     yield event(
         "opsworks:DescribeStackSummary",

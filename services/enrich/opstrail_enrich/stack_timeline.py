@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from opstrail_enrich.stack_catalog import StackCatalog
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import StackFact
 
+# A stack has thousands of deployments: of a kind with more than so many the number is told.
+MOST_CHILDREN: Final = 5
 _WHAT: Final = {
     "stackDefined": "created",
     "stackCloned": "cloned",
@@ -48,13 +51,8 @@ def when(time_ms: int | None) -> str:
 
 
 def _rows(facts: Sequence[StackFact], children: Sequence[StackFact]) -> Iterator[Row]:
-    for child in children:
-        yield Row(
-            when(child.valid_from),
-            f"{child.subject_kind}",
-            f"{child.subject_id} belongs to it",
-            _source(child),
-        )
+    for kind, group in groupby(children, key=lambda child: child.subject_kind or "-"):
+        yield from _belonging(kind, list(group))
     known: dict[str, str] = {}
     for fact in facts:
         changes = [
@@ -77,6 +75,17 @@ def _rows(facts: Sequence[StackFact], children: Sequence[StackFact]) -> Iterator
         )
 
 
+def _belonging(kind: str, children: Sequence[StackFact]) -> Iterator[Row]:
+    if len(children) > MOST_CHILDREN:
+        sources = {child.source for child in children}
+        change = f"{len(children)} of them belong to it"
+        yield Row(when(None), kind, change, ", ".join(sorted(sources)))
+        return
+    for child in children:
+        change = f"{child.subject_id} belongs to it"
+        yield Row(when(child.valid_from), kind, change, _source(child))
+
+
 def _children(catalog: StackCatalog, account_id: str, stack_id: str) -> list[StackFact]:
     found = (
         fact
@@ -84,7 +93,7 @@ def _children(catalog: StackCatalog, account_id: str, stack_id: str) -> list[Sta
         if fact.kind == "childBelongs"
         and (fact.account_id, fact.stack_id) == (account_id, stack_id)
     )
-    return sorted(found, key=lambda f: (_moment(f), f.subject_kind or "", f.subject_id or ""))
+    return sorted(found, key=lambda f: (f.subject_kind or "", f.subject_id or ""))
 
 
 def _source(fact: StackFact) -> str:

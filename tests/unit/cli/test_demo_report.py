@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from opstrail_cli.demo_report import Found, differences, report
+from opstrail_cli.demo_report import Found, StackEvent, differences, report
 from opstrail_cli.sample.archive import archive
 from opstrail_cli.sample.expectation import expected
 
@@ -34,6 +34,10 @@ FOUND = Found(
     by_stack_id=WANTED.naming_stack,
     top_callers=[("deploy", "assumedRole", 1_000)],
     stack_calls=[("shop-prod", "CreateDeployment", 26)],
+    stack_events=[
+        StackEvent(identity, "2022-01-01T00:00:00Z", "StopInstance", *stack, "instance", False)
+        for identity, stack in WANTED.stacks.items()
+    ],
 )
 
 
@@ -94,3 +98,12 @@ def test_the_report_shows_figures_callers_stacks_and_a_dead_letter_in_full() -> 
 
     words = ("Top callers", "deploy", "1,000", "shop-prod", "not-json", '"message": "broken"')
     assert [] == [word for word in words if word not in shown.get()]
+
+
+def test_a_stack_with_the_name_of_another_time_is_told() -> None:
+    first = FOUND.stack_events[0]
+    found = replace(FOUND, stack_events=[replace(first, stack_name="x"), *FOUND.stack_events[1:]])
+
+    [told] = differences(3, RESULT, found, WANTED)
+    stack = f"not {first.stack_id} '{first.stack_name}'"
+    assert told == f"{first.identity} has stack ('{first.stack_id}', 'x'), {stack}"

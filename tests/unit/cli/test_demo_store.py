@@ -4,9 +4,11 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
+from opstrail_cli.demo_report import StackEvent
 from opstrail_cli.demo_store import look
 
 
@@ -14,8 +16,27 @@ def _bucket(key: str, count: int, *below: dict[str, object]) -> dict[str, object
     return {"key": key, "doc_count": count, "below": {"buckets": list(below)}}
 
 
-EVENTS = {
-    "hits": {"hits": [{"_id": "111122223333/a"}, {"_id": "111122223333/b"}]},
+STACK = {"id": "stack-1", "name": "shop", "resolution": "instance"}
+
+
+def _document(delivery: str, **ours: object) -> dict[str, object]:
+    time, request = "2022-01-01T00:00:00Z", {"instanceId": "i"}
+    opstrail = {"delivery": {"object": delivery}, **ours}
+    return {
+        "eventTime": time,
+        "eventName": "StopInstance",
+        "requestParameters": request,
+        "opstrail": opstrail,
+    }
+
+
+EVENTS: dict[str, Any] = {
+    "hits": {
+        "hits": [
+            {"_id": "111122223333/a", "_source": _document("file-1", stack=STACK)},
+            {"_id": "111122223333/b", "_source": _document("file-1")},
+        ]
+    },
     "aggregations": {
         "kinds": {"buckets": [_bucket("root", 2)]},
         "credentials": {"buckets": [_bucket("longTerm", 2)]},
@@ -64,3 +85,18 @@ def test_what_lies_in_the_store_is_found(opensearch: str) -> None:
     assert [("anna", "iamUser", 2)] == found.top_callers
     assert [("shop-prod", "StopStack", 2)] == found.stack_calls
     assert {"stack-1": 2} == found.by_stack_id
+    assert [
+        StackEvent("111122223333/a", "2022-01-01T00:00:00Z", "StopInstance",
+                   "stack-1", "shop", "instance", names_stack=False)
+    ] == found.stack_events  # fmt: skip
+
+
+def test_the_digest_is_one_of_all_but_the_delivery(
+    opensearch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = look(opensearch).digest
+    monkeypatch.setitem(EVENTS["hits"]["hits"][1], "_source", _document("file-2"))
+    same = look(opensearch).digest
+    monkeypatch.setitem(EVENTS["hits"]["hits"][1], "_source", _document("file-2", stack=STACK))
+
+    assert first == same != look(opensearch).digest

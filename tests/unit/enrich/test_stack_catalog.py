@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from opstrail_enrich.stack_catalog import StackCatalog
-from opstrail_enrich.stack_timeline import timeline
+from opstrail_enrich.stack_timeline import MOST_CHILDREN, timeline
 from opstrail_schemas.facts import digest_of, key_of
 from opstrail_schemas.messages import StackFact
 from tests.support.enriching import ACCOUNT, INSTANCE, LAYER, OTHER_STACK, STACK, T0
@@ -303,6 +303,17 @@ def test_a_timeline_tells_a_life_in_order() -> None:
     ] == [tuple(row) for row in timeline(catalog, ACCOUNT, STACK)]
     assert [STACK] == [state.stack_id for state in catalog.called("shop")]
     assert {"permission:ada": "level manage"} == catalog.details(ACCOUNT, STACK)
+
+
+def test_a_timeline_counts_what_are_many() -> None:
+    many = [belongs("deployment", f"d-{n}") for n in range(MOST_CHILDREN + 1)]
+    catalog = catalog_of(defined(STACK, "shop"), belongs("layer", LAYER), *many)
+
+    assert [
+        ("always", "deployment", f"{len(many)} of them belong to it", "trail"),
+        ("always", "layer", f"{LAYER} belongs to it", "trail"),
+        ("2021-03-04T10:00:00Z", "created", "name: shop", f"event e-{T0}"),
+    ] == [tuple(row) for row in timeline(catalog, ACCOUNT, STACK)]
 
 
 def test_a_region_that_contradicts_the_trail_is_named() -> None:
