@@ -25,6 +25,9 @@ _ARN = re.compile(
     re.ASCII | re.DOTALL,
 )
 
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+# Only its service can use such a role; the path names the service.
+_SERVICE_LINKED = re.compile(r"aws-service-role/(?P<service>[^/]+)/.+", re.ASCII)
 _UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z|\d{8}T\d{6}Z", re.ASCII)
 _YES_OR_NO: Final = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -97,8 +100,15 @@ class _Signs:
 
     invoked_by: str | None
     host: str | None
+    linked: str | None
     console: bool
     internal: bool
+
+    @property
+    def service(self) -> str | None:
+        """The service that is named; the console is none."""
+        invoked_by = None if _is_console(self.invoked_by) else self.invoked_by
+        return invoked_by or self.host or self.linked
 
 
 def caller_of(event: RawEvent, view: RecordView) -> Caller:
@@ -108,14 +118,16 @@ def caller_of(event: RawEvent, view: RecordView) -> Caller:
     issuer = members(session.get("sessionIssuer"))
     arn = text_of(identity.get("arn"))
     named = _named(arn)
-    signs = _signs(event, view, identity)
+    signs = _signs(event, view, identity, issuer)
     row = _row(event, identity, session, named, signs)
     principal = text_of(identity.get("principalId"))
     account = _account(row.kind, identity, issuer, named, principal)
     user_name = _user_name(row.kind, view, identity, named)
     role_name = _role_name(row.kind, identity, issuer, named)
     session_name = _session_name(row.kind, named, principal)
-    invoked_by = None if _is_console(signs.invoked_by) else signs.invoked_by or signs.host
+    # A service that calls by itself is named, also where it is the console's.
+    invoked_by = signs.invoked_by if row.kind == "awsService" else None
+    invoked_by = invoked_by or signs.service
     scope = members(identity.get("inScopeOf"))
     user = members(identity.get("onBehalfOf"))
     return Caller(
@@ -147,7 +159,7 @@ def caller_of(event: RawEvent, view: RecordView) -> Caller:
         source_identity=text_of(session.get("sourceIdentity")),
         mfa_authenticated=_mfa(event, view, session),
         console=signs.console,
-        cross_account=_is_other_account(event, account),
+        cross_account=_is_other_account(event, row.kind, account),
         assumed_root=_is_true(session.get("assumedRoot")),
         issuer_name=text_of(issuer.get("userName")) or _named(text_of(issuer.get("arn"))).name,
         issuer_principal_id=text_of(issuer.get("principalId")),
@@ -198,7 +210,7 @@ def _row(
     if kind == "AWSAccount" and text_of(identity.get("accountId")) in _ANONYMOUS_ACCOUNTS:
         return _ANONYMOUS
     if kind in ("Root", "IAMUser"):
-        return _user_row(_ROWS[kind], event, identity, session)
+        return _user_row(_ROWS[kind], event, identity, session, signs)
     if kind in _ROWS:
         return _ROWS[kind]
     if named.kind is not None:
@@ -209,17 +221,27 @@ def _row(
 
 
 def _user_row(
-    row: _Row, event: RawEvent, identity: dict[str, Any], session: dict[str, Any]
+    row: _Row,
+    event: RawEvent,
+    identity: dict[str, Any],
+    session: dict[str, Any],
+    signs: _Signs,
 ) -> _Row:
     if _is_sign_in(event):
         return _Row(row.kind, "password", row.user, row.temporary, "no")
-    if any(session.values()):
+    if _says_something(session) or event.event_type == "AwsConsoleAction":
         # GetSessionToken, MFA and console sessions keep the identity of the user behind them.
         return _Row(row.kind, "session", row.user, row.temporary)
     if (text_of(identity.get("accessKeyId")) or "").startswith("ASIA"):
-        # A temporary key without a session: the two contradict each other.
-        return _Row(row.kind, "unknown", row.user, row.temporary)
+        # A temporary key without a session: the two contradict each other, save in the console.
+        credential: CredentialKind = "session" if signs.console else "unknown"
+        return _Row(row.kind, credential, row.user, row.temporary)
     return row
+
+
+def _says_something(session: dict[str, Any]) -> bool:
+    """Some writers leave all members in, each of them empty."""
+    return any(any(v.values()) if isinstance(v, dict) else v for v in session.values())
 
 
 def _is_sign_in(event: RawEvent) -> bool:
@@ -232,16 +254,18 @@ def _is_sign_in(event: RawEvent) -> bool:
 # The third question.
 
 
-def _signs(event: RawEvent, view: RecordView, identity: dict[str, Any]) -> _Signs:
+def _signs(
+    event: RawEvent, view: RecordView, identity: dict[str, Any], issuer: dict[str, Any]
+) -> _Signs:
     invoked_by = text_of(identity.get("invokedBy"))
-    agent = text_of(view.user_agent)
-    shown = (text_of(event.source_ip_address), agent)
+    shown = (text_of(event.source_ip_address), text_of(view.user_agent))
+    linked = _SERVICE_LINKED.fullmatch(_named(text_of(issuer.get("arn"))).path)
     return _Signs(
         invoked_by=invoked_by,
         host=next((text for text in shown if _is_service_host(text)), None),
+        linked=linked["service"] if linked else None,
         console=_is_true(view.session_credential_from_console)
-        or _is_console(invoked_by)
-        or _is_console(agent)
+        or any(_is_console(text) for text in (invoked_by, *shown))
         or _is_sign_in(event)
         or event.event_type == "AwsConsoleAction",
         internal=any(_is_internal(text) for text in shown),
@@ -249,6 +273,8 @@ def _signs(event: RawEvent, view: RecordView, identity: dict[str, Any]) -> _Sign
 
 
 def _service(event: RawEvent, view: RecordView, signs: _Signs) -> Answer:
+    if signs.linked is not None:
+        return "yes"
     if signs.invoked_by is not None:
         if _is_console(signs.invoked_by):
             return "no"
@@ -299,7 +325,11 @@ def _account(
         given
         or text_of(issuer.get("accountId"))
         or named.account_id
-        or (principal if kind in ("root", "awsAccount") and (principal or "").isdecimal() else None)
+        or (
+            principal
+            if kind in ("root", "awsAccount") and _ACCOUNT.fullmatch(principal or "")
+            else None
+        )
     )
 
 
@@ -373,12 +403,14 @@ def _other_name(
 
 
 def _mfa(event: RawEvent, view: RecordView, session: dict[str, Any]) -> bool | None:
-    said = members(session.get("attributes")).get("mfaAuthenticated")
-    answer = _YES_OR_NO.get(str(said).lower())
+    answer = _yes_or_no(members(session.get("attributes")).get("mfaAuthenticated"))
     if answer is None and _is_sign_in(event):
-        said = members(parsed(view.additional_event_data)).get("MFAUsed")
-        answer = _YES_OR_NO.get(str(said).lower())
+        answer = _yes_or_no(members(parsed(view.additional_event_data)).get("MFAUsed"))
     return answer
+
+
+def _yes_or_no(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else _YES_OR_NO.get((text_of(value) or "").lower())
 
 
 def _is_true(value: Any) -> bool:
@@ -397,7 +429,11 @@ def _time(value: Any) -> int | None:
         return None
 
 
-def _is_other_account(event: RawEvent, account: str | None) -> bool | None:
+def _is_other_account(event: RawEvent, kind: CallerKind, account: str | None) -> bool | None:
     if account is None or event.account_id == "-":
+        return None
+    if kind == "awsAccount" and account == event.account_id:
+        # By its type the caller is of another account: the event's own is then known from
+        # nowhere but the caller.
         return None
     return account != event.account_id

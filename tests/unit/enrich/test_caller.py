@@ -31,6 +31,11 @@ ASSUMED = {
     "accessKeyId": "ASIAEXAMPLE",
     "sessionContext": {"sessionIssuer": ISSUER, **ATTRIBUTES},
 }
+SERVICE_ROLE = {
+    **ISSUER,
+    "userName": "AWSServiceRoleForX",
+    "arn": f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/x.amazonaws.com/AWSServiceRoleForX",
+}
 SIGN_IN = {"eventSource": "signin.amazonaws.com", "eventName": "ConsoleLogin"}
 BEFORE_PROXIES = 1_600_000_000_000
 AFTER_PROXIES = 1_700_000_000_000
@@ -53,6 +58,25 @@ TABLE: dict[str, tuple[Any, dict[str, Any], str]] = {
     ),
     "user with a temporary key and no session": (
         {**USER, "accessKeyId": "ASIAX"}, {}, "iamUser unknown yes no no",
+    ),
+    "user with a session of empty texts": (
+        {
+            **USER, "sessionContext": {
+                "sessionIssuer": {"type": "", "arn": ""}, "attributes": {"creationDate": ""},
+                "assumedRoot": "", "sourceIdentity": "",
+            },
+        }, {}, "iamUser longTerm yes no no",
+    ),
+    "root in the console, without a session": (
+        {**ROOT, "accessKeyId": "ASIAX"}, {"eventType": "AwsConsoleAction"},
+        "root session yes no no",
+    ),
+    "user in the console, without a key": (
+        USER, {"eventType": "AwsConsoleAction"}, "iamUser session yes no no",
+    ),
+    "user with a temporary key of the console and no session": (
+        {**USER, "accessKeyId": "ASIAX"}, {"sessionCredentialFromConsole": "true"},
+        "iamUser session yes no no",
     ),
     "user with a session that says nothing": (
         {**USER, "sessionContext": {"sessionIssuer": {}, "webIdFederationData": {}}}, {},
@@ -90,6 +114,14 @@ TABLE: dict[str, tuple[Any, dict[str, Any], str]] = {
     ),
     "role's session, by nobody known": (
         {**ASSUMED, "invokedBy": "somebody"}, {}, "assumedRole temporary no yes unknown",
+    ),
+    "service-linked role's session": (
+        {**ASSUMED, "sessionContext": {"sessionIssuer": SERVICE_ROLE}}, {},
+        "assumedRole temporary no yes yes",
+    ),
+    "service-linked role's session, by nobody known": (
+        {**ASSUMED, "invokedBy": "somebody", "sessionContext": {"sessionIssuer": SERVICE_ROLE}}, {},
+        "assumedRole temporary no yes yes",
     ),
     "role": ({"type": "Role", "arn": ROLE_ARN}, {}, "role temporary no yes no"),
     "federated user": (
@@ -318,6 +350,20 @@ NAMES: dict[str, tuple[Any, dict[str, Any], dict[str, object]]] = {
         {"type": "AWSService", "invokedBy": "ec2.amazonaws.com"}, {},
         {"name": "ec2.amazonaws.com", "invoked_by": "ec2.amazonaws.com", "cross_account": None},
     ),
+    "service of the console": (
+        {"type": "AWSService", "invokedBy": "signin.amazonaws.com"}, {},
+        {"name": "signin.amazonaws.com", "invoked_by": "signin.amazonaws.com"},
+    ),
+    "service by its role": (
+        {**ASSUMED, "sessionContext": {"sessionIssuer": SERVICE_ROLE}}, {},
+        {"name": "AWSServiceRoleForX", "invoked_by": "x.amazonaws.com"},
+    ),
+    "service by its role, by AWS's own word": (
+        {
+            **ASSUMED, "invokedBy": "AWS Internal",
+            "sessionContext": {"sessionIssuer": SERVICE_ROLE},
+        }, {}, {"invoked_by": "AWS Internal"},
+    ),
     "service tells of itself": (
         {"accountId": ACCOUNT},
         {"eventType": "AwsServiceEvent", "eventSource": "kms.amazonaws.com"},
@@ -332,8 +378,14 @@ NAMES: dict[str, tuple[Any, dict[str, Any], dict[str, object]]] = {
         {"name": "444455556666", "account_id": "444455556666", "cross_account": True},
     ),
     "account's session": (
-        {"type": "AWSAccount", "principalId": "AROAX:s-1", "accountId": ACCOUNT}, {},
-        {"session_name": "s-1", "name": ACCOUNT},
+        {"type": "AWSAccount", "principalId": "AROAX:s-1", "accountId": "444455556666"}, {},
+        {"session_name": "s-1", "name": "444455556666", "cross_account": True},
+    ),
+    "account that the event was given to": (
+        {"type": "AWSAccount", "accountId": ACCOUNT}, {}, {"cross_account": None},
+    ),
+    "account in digits of another script": (
+        {"type": "Root", "principalId": "\u0661" * 12}, {}, {"account_id": None},
     ),
     "nobody": (None, {}, {"name": None, "account_id": None, "cross_account": None}),
     "an arn of another service": (
@@ -354,6 +406,14 @@ NAMES: dict[str, tuple[Any, dict[str, Any], dict[str, object]]] = {
         USER, {**SIGN_IN, "additionalEventData": {"MFAUsed": "Yes"}},
         {"mfa_authenticated": True, "console": True},
     ),
+    "MFA as JSON has it": (
+        {**USER, "sessionContext": {"attributes": {"mfaAuthenticated": False}}}, {},
+        {"mfa_authenticated": False},
+    ),
+    "MFA of a wrong type": (
+        {**USER, "sessionContext": {"attributes": {"mfaAuthenticated": ["true"]}}}, {},
+        {"mfa_authenticated": None},
+    ),
     "signs in without MFA": (
         USER, {**SIGN_IN, "additionalEventData": {"MFAUsed": "No"}}, {"mfa_authenticated": False},
     ),
@@ -365,6 +425,9 @@ NAMES: dict[str, tuple[Any, dict[str, Any], dict[str, object]]] = {
         ASSUMED, {"sessionCredentialFromConsole": "true"}, {"console": True},
     ),
     "console action": (ROOT, {"eventType": "AwsConsoleAction"}, {"console": True}),
+    "console, by its address": (
+        USER, {"sourceIPAddress": "signin.amazonaws.com"}, {"console": True, "invoked_by": None},
+    ),
     "not the console": (ASSUMED, {}, {"console": False}),
     "plain text": ("AIDAX", {}, {"name": "AIDAX", "principal_id": "AIDAX", "arn": None}),
     "plain text that is an ARN": (
