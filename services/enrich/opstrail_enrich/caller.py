@@ -27,7 +27,9 @@ _ARN = re.compile(
 
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 # Only its service can use such a role; the path names the service.
-_SERVICE_LINKED = re.compile(r"aws-service-role/(?P<service>[^/]+)/.+", re.ASCII)
+_SERVICE_LINKED = re.compile(
+    r"arn:aws[a-z-]*:iam::\d*:role/aws-service-role/(?P<service>[^/]+)/.+", re.ASCII
+)
 _UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z|\d{8}T\d{6}Z", re.ASCII)
 _YES_OR_NO: Final = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -259,13 +261,15 @@ def _signs(
 ) -> _Signs:
     invoked_by = text_of(identity.get("invokedBy"))
     shown = (text_of(event.source_ip_address), text_of(view.user_agent))
-    linked = _SERVICE_LINKED.fullmatch(_named(text_of(issuer.get("arn"))).path)
+    linked = _SERVICE_LINKED.fullmatch(text_of(issuer.get("arn")) or "")
     return _Signs(
         invoked_by=invoked_by,
         host=next((text for text in shown if _is_service_host(text)), None),
         linked=linked["service"] if linked else None,
         console=_is_true(view.session_credential_from_console)
-        or any(_is_console(text) for text in (invoked_by, *shown))
+        or _is_console(invoked_by)
+        or _is_console(shown[0])
+        or _is_console(shown[1])
         or _is_sign_in(event)
         or event.event_type == "AwsConsoleAction",
         internal=any(_is_internal(text) for text in shown),
