@@ -122,6 +122,7 @@ class EnrichStage:
         crashed = InvalidRecord(
             "the process died three times while it worked on this message", reason="crashed"
         )
+        self.facts.forget_learnt()  # of an attempt before: this commit does not send them
         batch = _Batch()
         self._begin(record, batch)
         batch.bury(

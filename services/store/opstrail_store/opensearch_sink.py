@@ -14,6 +14,7 @@ from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.stage import Pulse
 from opstrail_runtime.telemetry import emit
 from opstrail_store.bulk_response import (
+    NOTHING_THERE,
     AlreadyThere,
     Bisect,
     ItemVerdict,
@@ -39,8 +40,6 @@ _DELIVERY = ("bucket", "key", "recordIndex", "storedAt")
 # Whole names only: with a dotted one among them OpenSearch needs 700 us a document, else 90.
 _CONTENT = ",".join(CONTENT_FIELDS)
 _CONTENT_AND_DELIVERY = f"{_CONTENT},opstrail"
-# What a look-up answers for an index that holds nothing that we could overwrite.
-_NOTHING_THERE = frozenset({"index_not_found_exception", "index_closed_exception"})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -234,7 +233,7 @@ class OpenSearchSink:
         )
         for doc in answer["docs"]:
             kind = doc.get("error", {}).get("type")
-            if kind is not None and kind not in _NOTHING_THERE:
+            if kind is not None and kind not in NOTHING_THERE:
                 # A shard that is away says nothing about what it holds.
                 status = 403 if kind == "security_exception" else 503
                 raise TransportError(status, kind, {"error": doc["error"]})

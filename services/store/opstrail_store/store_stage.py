@@ -136,9 +136,9 @@ class StoreStage:
         try:
             match record.partition.topic:
                 case TopicName.EVENTS_ENRICHED:
-                    return self._event(decoded(self._codecs.enriched, record), now_ms, first=True)
+                    return self._event(decoded(self._codecs.enriched, record), now_ms)
                 case TopicName.EVENTS_REPAIRED:
-                    return self._event(decoded(self._codecs.repaired, record), now_ms, first=False)
+                    return self._event(decoded(self._codecs.repaired, record), now_ms)
                 case TopicName.FILES_LEDGER:
                     return self._file(record)
                 case TopicName.DEAD_LETTERS:
@@ -148,7 +148,7 @@ class StoreStage:
         except InvalidRecord as error:
             return Refused(error)
 
-    def _event(self, enriched: EnrichedEvent, now_ms: int, *, first: bool) -> Planned:
+    def _event(self, enriched: EnrichedEvent, now_ms: int) -> Planned:
         event = enriched.event
         if is_expired(event.event_time, self._horizon_ms):
             return Expired()
@@ -158,8 +158,8 @@ class StoreStage:
             version=enriched.enrichment.version,
             body=event_body(enriched, stored_at=now_ms),
             reduced=partial(reduced_body, enriched, stored_at=now_ms, why="refused"),
-            # A repaired event answers for a stored one; only a first write can be another event.
-            content=content_of(event) if first else None,
+            # Also of a repaired one: a forced replay sends what may never have been stored.
+            content=content_of(event),
             delivery=delivery_of(enriched, now_ms),
         )
 
