@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from opstrail_runtime.codecs import asked
-from opstrail_runtime.command_line import Row, show
+from opstrail_runtime.command_line import Row, said_of, show
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.kafka_topics import KafkaTopics, UnequalPartitions
@@ -143,4 +143,4 @@ def _said_plainly() -> Iterator[None]:
     except (Unavailable, KafkaRefuses, NotCompatible, UnequalPartitions) as error:
         raise click.ClickException(str(error)) from error
     except ValidationError as error:
-        raise click.UsageError(f"settings: {error}") from error
+        raise click.UsageError(said_of(error)) from error

@@ -274,7 +274,10 @@ class Loop:
         while records:
             try:
                 for commit in self.stage.work(records, self):
-                    self._commit(commit, lease, RUNNING, under_way)
+                    # A part of an input moves no offset. Its commit carries one all the same: the
+                    # group's generation goes with it, and fences a process that was paused.
+                    unmoved = under_way or {records[0].partition: RUNNING}
+                    self._commit(commit, lease, RUNNING, unmoved)
                     records = [r for r in records if r.offset >= self._positions[r.partition]]
                     attempt = 0
                     if records:

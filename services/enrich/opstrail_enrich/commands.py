@@ -22,7 +22,7 @@ from opstrail_enrich.stack_catalog import StackCatalog, StackState
 from opstrail_enrich.stack_inventory import stack_facts
 from opstrail_enrich.stack_timeline import timeline
 from opstrail_enrich.wiring import fact_log, fact_writer, new_organizations, now_ms
-from opstrail_runtime.command_line import Patient, show
+from opstrail_runtime.command_line import Patient, said_of, show
 from opstrail_runtime.errors import Fenced, InvalidRecord, LeaseLost, Refused, Unavailable
 from opstrail_runtime.loop_options import loop_options
 from opstrail_runtime.stage import Output
@@ -63,7 +63,7 @@ def opened() -> Iterator[Catalog]:
     except (Unavailable, Fenced, Refused, LeaseLost, NotRegistered, OSError) as error:
         raise click.ClickException(str(error)) from error
     except ValidationError as error:
-        raise click.ClickException(f"settings: {error}") from error
+        raise click.ClickException(said_of(error)) from error
 
 
 @click.command()
@@ -73,7 +73,7 @@ def enrich() -> None:
     try:
         settings = Settings()
     except ValidationError as error:
-        raise click.ClickException(f"settings: {error}") from error
+        raise click.ClickException(said_of(error)) from error
     sys.exit(serve(settings))
 
 

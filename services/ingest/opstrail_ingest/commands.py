@@ -20,6 +20,7 @@ from opstrail_ingest.places import BadSource, Files, Place, Prefix, Queue, place
 from opstrail_ingest.serve import DONE, INTERRUPTED, serve_discover, serve_split
 from opstrail_ingest.settings import Settings
 from opstrail_ingest.wiring import build_discover, build_retries, findings, gate, notifications
+from opstrail_runtime.command_line import said_of
 from opstrail_runtime.loop_options import loop_options
 from opstrail_runtime.serve import StopSignal, until_available
 
@@ -154,7 +155,7 @@ def _settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise click.UsageError(f"settings: {error}") from error
+        raise click.UsageError(said_of(error)) from error
 
 
 def _place(source: str | None) -> Place | None:

@@ -488,3 +488,23 @@ def test_a_file_whose_chunks_get_through_is_not_set_aside_by_deaths_between_them
     assert values(kafka) == [b"%d" % number for number in range(8)]
     assert values(kafka, TopicName.DEAD_LETTERS) == []
     assert not mark_of(committed(kafka).metadata).deaths
+
+
+def test_a_part_of_an_input_is_fenced_like_a_whole_one() -> None:
+    kafka = a_broker(b"large")
+
+    class Parts(Copying):
+        """Commits a part; then another member takes the partition, unseen, and a part follows."""
+
+        def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
+            yield Commit([Output(OUT, b"large", b"part 1")])
+            kafka.generations["group"] += 1
+            yield Commit([Output(OUT, b"large", b"part 2")])
+            raise AssertionError("the second part was committed")
+
+    loop = a_loop(kafka, Parts())
+    loop._step()  # takes the partition
+    with pytest.raises(LeaseLost):
+        loop._step()
+
+    assert values(kafka) == [b"part 1"]
