@@ -1,5 +1,6 @@
 """`opstrail store`: the service, and the set-up of OpenSearch."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
+from opstrail_runtime import failpoints
 from opstrail_runtime.command_line import Patient, show
 from opstrail_runtime.errors import Fenced, Unavailable
 from opstrail_runtime.kafka_errors import KafkaRefuses
@@ -44,6 +46,7 @@ def reread(*, over_all: bool) -> None:
     try:
         with console.status("reading facts") as status:
             say = _sayer(console, status)
+            failpoints.arm("reread", os.environ)
             repair = new_reread(Settings(), Patient(), say)
             began = time.monotonic()
             result = repair.run_over_all() if over_all else repair.run()
