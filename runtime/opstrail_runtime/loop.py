@@ -350,7 +350,7 @@ class Loop:
             for partition, at in commit.offsets.items()
         } or {
             partition: Committed(self._positions[partition], text_of(part))
-            for partition, part in (under_way or {}).items()
+            for partition, part in (under_way or self._unmoved(records[:1], mark)).items()
         }
         pass_by("before-transaction")
         self.writer.commit(commit.outputs, offsets, lease)
@@ -364,6 +364,18 @@ class Loop:
             emit(DeadLettersWritten(self.name, reasons))
         for partition in commit.refused:
             self._check_refused(partition)
+
+    def _unmoved(self, first: Sequence[Record], mark: Mark) -> dict[Partition, Mark]:
+        """Return the mark for a part of an input, whose offset does not move yet.
+
+        It is committed where it stands: Kafka compares the group's metadata with the group for
+        offsets only. Without any, a stalled process whose partitions another one had taken over
+        wrote the parts of a large file a second time (found by the model in tests/support/checker).
+        """
+        return {
+            record.partition: replace(mark, refused=self._refused.get(record.partition, 0))
+            for record in first
+        }
 
     def _refused_in_a_row(self, commit: Commit, records: Sequence[Record]) -> dict[Partition, int]:
         """Count on, in the partitions where a commit refuses all its inputs; else from 0 again."""

@@ -84,7 +84,7 @@ def _record(rng: random.Random, account: str, event_id: str) -> dict[str, Any]:
         "eventID": event_id,
         "recipientAccountId": account,
     }
-    if rng.random() < 0.01:
+    if rng.random() < 0.02:
         secret = f"PLANTED-SECRET-{rng.randrange(10**9)}"
         record["requestParameters"] = {"masterUserPassword": secret, "port": 3306}
     return record

@@ -490,6 +490,50 @@ def test_a_file_whose_chunks_get_through_is_not_set_aside_by_deaths_between_them
     assert not mark_of(committed(kafka).metadata).deaths
 
 
+class InParts(Copying):
+    """A stage that commits half of each record's outputs before its offset moves."""
+
+    def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
+        for record in records:
+            yield Commit([Output(OUT, record.key or b"", b"half")])
+            yield Commit([Output(OUT, record.key or b"", b"rest")], offsets_after([record]))
+
+
+def test_a_part_of_an_input_is_committed_with_the_offset_where_it_stands() -> None:
+    kafka = a_broker(b"a")
+    loop = a_loop(kafka, InParts())
+    given: list[dict[Partition, int]] = []
+    commit = loop.writer.commit
+
+    def noting(
+        outputs: Sequence[Output], offsets: Mapping[Partition, Committed], lease: Lease
+    ) -> None:
+        if outputs:
+            given.append({partition: at.offset for partition, at in offsets.items()})
+        commit(outputs, offsets, lease)
+
+    loop.writer.commit = noting  # type: ignore[method-assign]
+    steps(loop)
+
+    assert given == [{Partition(IN, 0): 0}, {Partition(IN, 0): 1}]
+
+
+def test_a_part_of_an_input_whose_partition_is_anothers_now_is_not_written() -> None:
+    kafka = a_broker(b"a")
+
+    class Stalled(InParts):
+        def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
+            for commit in super().work(records, pulse):
+                kafka.generations["group"] += 1  # a rebalance that this process does not know of
+                yield commit
+
+    a_loop(kafka, Stalled()).step()
+    loop = a_loop(kafka, Stalled())
+    steps(loop, 3)
+
+    assert values(kafka) == []
+
+
 class Refusing(Copying):
     """A stage that refuses values that begin with `bad`, one commit a record."""
 
