@@ -13,6 +13,7 @@ COMMANDS = {
     "enrich": "opstrail_enrich.commands:enrich",
     "store": "opstrail_store.commands:store",
     "catalog": "opstrail_enrich.commands:catalog",
+    "dead-letters": "opstrail_cli.dead_letters_commands:dead_letters",
     "schemas": "opstrail_cli.schemas_commands:schemas",
     "topics": "opstrail_cli.schemas_commands:topics",
 }

@@ -12,12 +12,13 @@ from typing import TypeVar
 
 import structlog
 
+from opstrail_runtime import failpoints
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import Fenced, Refused, Unavailable
 from opstrail_runtime.health import serve_health
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.kafka_topics import UnequalPartitions
-from opstrail_runtime.loop import Loop, OffsetsMissing, OurBug
+from opstrail_runtime.loop import Loop, OffsetsMissing, OurBug, TooManyRefused
 from opstrail_runtime.settings import ServiceSettings, TelemetrySettings
 from opstrail_runtime.stage import Stage
 from opstrail_runtime.telemetry import LOOP_BEAT
@@ -35,6 +36,7 @@ _SAID_PLAINLY = (
     OffsetsMissing,
     OurBug,
     Refused,
+    TooManyRefused,
     UnequalPartitions,
 )
 
@@ -130,6 +132,7 @@ def serve_stage(
     structlog.contextvars.bind_contextvars(service=role)
     stop = StopSignal()
     stop.listen()
+    failpoints.arm(role, os.environ)
     log.info("starting", slot=settings.slot.name_of(role), settings=shown(settings))
     beat = LOOP_BEAT.labels(role)
     beat.set_to_current_time()

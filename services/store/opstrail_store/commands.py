@@ -1,5 +1,6 @@
 """`opstrail store`: the service, and the set-up of OpenSearch."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
+from opstrail_runtime import failpoints
 from opstrail_runtime.command_line import Patient, said_of, show
 from opstrail_runtime.errors import Fenced, Unavailable
 from opstrail_runtime.kafka_errors import KafkaRefuses
@@ -48,6 +50,7 @@ def reread(*, over_all: bool) -> None:
     try:
         with console.status("reading facts") as status:
             say = _sayer(console, status)
+            failpoints.arm("reread", os.environ)
             began = time.monotonic()
             result = _repaired(settings, say, over_all=over_all)
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from opensearchpy import OpenSearch
 from opensearchpy.exceptions import OpenSearchException, TransportError
 
 from opstrail_runtime.backoff import Backoff
+from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.stage import Pulse
 from opstrail_runtime.telemetry import emit
 from opstrail_store.bulk_response import (
@@ -126,7 +127,10 @@ class OpenSearchSink:
         while pending:
             left: list[_Pending] = []
             waits: Retry | None = None
-            for item, verdict in zip(pending, self._send(pending, pulse), strict=True):
+            pass_by("before-bulk")
+            verdicts = self._send(pending, pulse)
+            pass_by("after-reply")
+            for item, verdict in zip(pending, verdicts, strict=True):
                 match verdict:
                     case Stored():
                         final[item.place] = verdict

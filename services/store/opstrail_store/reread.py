@@ -23,6 +23,7 @@ from opstrail_runtime.fact_topics import (
     is_newer_fact,
     usable_fact,
 )
+from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.log import Log
 from opstrail_runtime.source import Committed, Lease
 from opstrail_runtime.stage import Output, Partition, Pulse, Record
@@ -126,7 +127,9 @@ class Reread:
             return self.result
         self._wait_for_what_is_under_way()
         self._send_all(self._behind(sorted(newer)))
+        pass_by("before-progress")
         self.progress.save(reached)
+        pass_by("after-progress")
         return self.result
 
     def run_over_all(self) -> Result:

@@ -113,14 +113,19 @@ class StoreStage:
         verdicts = iter(self._sink.write([p for p in planned if isinstance(p, Write)], pulse))
         outputs: list[Output] = []
         counts: Counter[tuple[TopicName, str]] = Counter()
+        refused: Counter[Partition] = Counter()
         for record, plan in zip(records, planned, strict=True):
             outcome = next(verdicts) if isinstance(plan, Write) else plan
             code, letter = self._settled(record, outcome)
             counts[record.partition.topic, code] += 1
             if letter is not None:
                 outputs.append(letter)
+                refused[record.partition] += not isinstance(outcome, Conflict)
         yield Commit(
-            outputs, _offsets_after(records), partial(_count, counts, self._now_ms() - began)
+            outputs,
+            _offsets_after(records),
+            partial(_count, counts, self._now_ms() - began),
+            refused,
         )
 
     def set_aside(self, record: Record) -> Commit:
