@@ -56,7 +56,12 @@ class BrokerModel:
     assigned: dict[str, dict[Partition, str]] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)
     now_s: float = 0.0
-    away: bool = False
+    away_until_s: float = 0.0
+
+    @property
+    def away(self) -> bool:
+        """Whether it answers nobody now."""
+        return self.now_s < self.away_until_s
 
     def all(self, topics: Sequence[TopicName]) -> list[Partition]:
         """Return the partitions of topics."""
