@@ -182,8 +182,7 @@ def show_stack(name_or_id: str) -> None:
         show(
             [
                 _stack_row(stack)
-                | dict(sorted(stack.attributes.items()))
-                | dict(sorted(known.details(stack.account_id, stack.stack_id).items()))
+                | dict(sorted(known.everything(stack.account_id, stack.stack_id).items()))
                 for stack in _called(known, name_or_id)
             ]
         )

@@ -121,17 +121,20 @@ class StackCatalog:
         for account_id, stack_id in sorted(known):
             yield self.stack(account_id, stack_id)
 
-    def details(self, account_id: str, stack_id: str) -> dict[str, str]:
-        """Return what is known last of a stack that shapes no document: settings, tags, rights."""
-        return as_of(
-            LATEST,
-            (
-                Said(f.valid_from, f.event_id, {f"permission:{f.subject_id}": _level(f)})
-                if f.kind == "permission"
-                else _as_said(f)
-                for f in self.facts.about(key_of(account_id, None, "details", stack_id))
-            ),
+    def everything(self, account_id: str, stack_id: str) -> dict[str, str]:
+        """Return all that is known last of a stack, also what shapes no document.
+
+        That is settings, tags and rights. A setting that came along with a new name is no detail:
+        whichever was said last counts.
+        """
+        details = (
+            Said(f.valid_from, f.event_id, {f"permission:{f.subject_id}": _level(f)})
+            if f.kind == "permission"
+            else _as_said(f)
+            for f in self.facts.about(key_of(account_id, None, "details", stack_id))
         )
+        stack = self._history(key_of(account_id, None, "stack", stack_id))
+        return as_of(LATEST, (*stack, *details))
 
     def called(self, name_or_id: str) -> list[StackState]:
         """Return the stacks that have this id, or had this name at some time."""
