@@ -121,6 +121,13 @@ class StackCatalog:
         for account_id, stack_id in sorted(known):
             yield self.stack(account_id, stack_id)
 
+    def accounts_of_stacks(self) -> dict[str, str]:
+        """Return the account of each stack id that is known in one account only."""
+        accounts: dict[str, set[str]] = {}
+        for state in self.stacks():
+            accounts.setdefault(state.stack_id, set()).add(state.account_id)
+        return {stack_id: one for stack_id, (one, *more) in accounts.items() if not more}
+
     def everything(self, account_id: str, stack_id: str) -> dict[str, str]:
         """Return all that is known last of a stack, also what shapes no document.
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from opstrail_enrich.stack_catalog import StackCatalog
@@ -318,6 +319,13 @@ def test_of_a_setting_that_is_a_detail_and_came_with_a_name_the_later_is_shown(
     )  # fmt: skip
 
     assert {"name": "shop", "defaultOs": shown} == catalog.everything(ACCOUNT, STACK)
+
+
+def test_an_id_that_two_accounts_have_is_no_accounts() -> None:
+    foreign = msgspec.structs.replace(defined(STACK, "shop"), account_id="444455556666")
+    catalog = catalog_of(defined(STACK, "shop"), defined(OTHER_STACK, "blog"), foreign)
+
+    assert {OTHER_STACK: ACCOUNT} == catalog.accounts_of_stacks()
 
 
 def test_a_timeline_counts_what_are_many() -> None:
