@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 
 from opstrail_enrich.account_catalog import KnownAccount
 from opstrail_enrich.account_inventory import account_facts
@@ -62,19 +61,13 @@ def opened() -> Iterator[Catalog]:
         raise click.ClickException(error.message) from error
     except (Unavailable, Fenced, Refused, LeaseLost, NotRegistered, OSError) as error:
         raise click.ClickException(str(error)) from error
-    except ValidationError as error:
-        raise click.ClickException(f"settings: {error}") from error
 
 
 @click.command()
 @loop_options
 def enrich() -> None:
     """Say of each raw event who called, in which account, on which stack."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        raise click.ClickException(f"settings: {error}") from error
-    sys.exit(serve(settings))
+    sys.exit(serve(Settings()))
 
 
 @click.group()

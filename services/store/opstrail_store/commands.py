@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 
 import click
-from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
@@ -51,8 +50,6 @@ def reread(*, over_all: bool) -> None:
         sys.exit(130)
     except (Fenced, KafkaRefuses, NotRegistered, OpenSearchRefuses, Unavailable) as error:
         raise click.ClickException(str(error)) from error
-    except ValidationError as error:
-        raise click.ClickException(f"settings: {error}") from error
     show(
         [
             {
