@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -25,7 +24,6 @@ from opstrail_cli.installation import Installation
 from opstrail_cli.processes import KeepsDying, Service, stop
 from opstrail_ingest.folder_source import FolderSource
 from opstrail_ingest.places import BadSource, Files, Stdin, place
-from opstrail_runtime.command_line import said_of
 from opstrail_runtime.errors import Refused, Unavailable
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.kafka_topics import UnequalPartitions
@@ -233,8 +231,6 @@ def run(source: str, *, until_idle: bool, as_json: bool) -> None:
         sys.exit(EXIT_INTERRUPTED)
     except _SAID_PLAINLY as error:
         raise click.ClickException(str(error)) from error
-    except ValidationError as error:
-        raise click.UsageError(said_of(error)) from error
     if as_json or not sys.stdout.isatty():
         click.echo(result.as_json())
     else:

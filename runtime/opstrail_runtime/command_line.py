@@ -6,18 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 
 import click
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from rich.console import Console
 from rich.table import Table
 
 Row = Mapping[str, object]
-_REQUIRED: Mapping[tuple[int | str, ...], Sequence[str]] = {
-    ("kafka",): ["bootstrap_servers"],
-    ("registry",): ["url"],
-    ("opensearch",): ["url"],
-}
-_LOCAL = "(`opstrail local up` prints those of servers on this machine)"
 
 
 def show(rows: Sequence[Row]) -> None:
@@ -43,19 +35,6 @@ def _cell(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={text}" for name, text in value.items())
     return "" if value is None else str(value)
-
-
-def said_of(error: ValidationError) -> str:
-    """Return what is wrong with settings, by the names of their environment variables."""
-    return "\n  ".join(["settings:", *map(_wrong, error.errors()), _LOCAL])
-
-
-def _wrong(error: ErrorDetails) -> str:
-    missing = error["type"] == "missing"
-    # Of a section that is missing, the field that it cannot do without.
-    place = [*error["loc"], *_REQUIRED.get(error["loc"], ())] if missing else error["loc"]
-    name = "__".join(str(part).upper() for part in place)
-    return f"OPSTRAIL_{name}: {'missing' if missing else error['msg']}"
 
 
 class Patient:

@@ -12,7 +12,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.kafka_errors import error_of, settled, translated
+from opstrail_runtime.kafka_errors import PERMANENT, error_of, settled, translated
 from opstrail_runtime.kafka_source import place_of, record_of
 from opstrail_runtime.stage import Partition, Pulse, Record
 from opstrail_runtime.topic_names import TopicNames
@@ -86,6 +86,8 @@ class KafkaLog:
             found = self._admin.list_topics(full, timeout=TIMEOUT_S).topics[full]
         except KafkaException as error:
             raise translated(error_of(error), slot="admin") from error
+        if found.error is not None and found.error.code() in PERMANENT:
+            raise translated(found.error, slot="admin")
         if found.error is not None or not found.partitions:
             raise Unavailable("kafka", f"there is no topic {full}; run `opstrail topics create`")
         return len(found.partitions)

@@ -7,8 +7,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any, TypeVar
 
 import structlog
 
@@ -18,6 +18,7 @@ from opstrail_runtime.errors import Fenced, Refused, Unavailable
 from opstrail_runtime.health import serve_health
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.kafka_topics import UnequalPartitions
+from opstrail_runtime.log_text import printable_trace, printable_values
 from opstrail_runtime.loop import Loop, OffsetsMissing, OurBug, TooManyRefused
 from opstrail_runtime.settings import ServiceSettings, TelemetrySettings
 from opstrail_runtime.stage import Stage
@@ -45,7 +46,7 @@ class LibraryLogs(logging.Handler):
     """Passes on what libraries log (librdkafka, botocore, urllib3), as lines like our own."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log it; control characters of foreign texts are escaped by the renderer."""
+        """Log it; `_safe` escapes control characters of foreign texts."""
         log.log(record.levelno, "library", library=record.name, text=record.getMessage())
 
 
@@ -61,6 +62,7 @@ def configure_logs(settings: TelemetrySettings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _safe,
             structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
@@ -68,6 +70,14 @@ def configure_logs(settings: TelemetrySettings) -> None:
         ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _safe(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Escape what could forge a line or drive a terminal."""
+    return {
+        name: printable_trace(str(value)) if name == "exception" else printable_values(value)
+        for name, value in line.items()
+    }
 
 
 class StopSignal:

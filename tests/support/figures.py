@@ -1,7 +1,7 @@
 """Figures with their goals beside them (a pytest plug-in, named in tests/conftest.py).
 
 A test asks for the fixture `figure` and calls it; what it told stands in the terminal summary,
-also with `-q` and from workers of pytest-xdist. Of `summed` figures, each test tells a part; the sum
+also with `-q` and from workers of pytest-xdist. Of `summed` figures each test tells a part; the sum
 stands there.
 """
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 
 from opstrail_enrich.account_catalog import KnownAccount
 from opstrail_enrich.account_inventory import account_facts
@@ -22,7 +21,7 @@ from opstrail_enrich.stack_catalog import StackCatalog, StackState
 from opstrail_enrich.stack_inventory import stack_facts
 from opstrail_enrich.stack_timeline import timeline
 from opstrail_enrich.wiring import fact_log, fact_writer, new_organizations, now_ms
-from opstrail_runtime.command_line import Patient, said_of, show
+from opstrail_runtime.command_line import Patient, show
 from opstrail_runtime.errors import Fenced, InvalidRecord, LeaseLost, Refused, Unavailable
 from opstrail_runtime.loop_options import loop_options
 from opstrail_runtime.stage import Output
@@ -62,19 +61,13 @@ def opened() -> Iterator[Catalog]:
         raise click.ClickException(error.message) from error
     except (Unavailable, Fenced, Refused, LeaseLost, NotRegistered, OSError) as error:
         raise click.ClickException(str(error)) from error
-    except ValidationError as error:
-        raise click.ClickException(said_of(error)) from error
 
 
 @click.command()
 @loop_options
 def enrich() -> None:
     """Say of each raw event who called, in which account, on which stack."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        raise click.ClickException(said_of(error)) from error
-    sys.exit(serve(settings))
+    sys.exit(serve(Settings()))
 
 
 @click.group()

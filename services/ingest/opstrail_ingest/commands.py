@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import click
 import msgspec
-from pydantic import ValidationError
 
 from opstrail_ingest.days import Days
 from opstrail_ingest.discover import Finding, Listed
@@ -20,7 +19,6 @@ from opstrail_ingest.places import BadSource, Files, Place, Prefix, Queue, place
 from opstrail_ingest.serve import DONE, INTERRUPTED, serve_discover, serve_split
 from opstrail_ingest.settings import Settings
 from opstrail_ingest.wiring import build_discover, build_retries, findings, gate, notifications
-from opstrail_runtime.command_line import said_of
 from opstrail_runtime.loop_options import loop_options
 from opstrail_runtime.serve import StopSignal, until_available
 
@@ -152,10 +150,7 @@ def _listing(
 
 
 def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise click.UsageError(said_of(error)) from error
+    return Settings()
 
 
 def _place(source: str | None) -> Place | None:

@@ -4,15 +4,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 import click
-from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
 from opstrail_runtime import failpoints
-from opstrail_runtime.command_line import Patient, said_of, show
+from opstrail_runtime.command_line import Patient, show
 from opstrail_runtime.errors import Fenced, Unavailable
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.loop_options import loop_options
@@ -25,7 +23,6 @@ from opstrail_store.store_setup import SetupRefused, execute, plan
 from opstrail_store.templates import Layout
 from opstrail_store.wiring import new_client, new_reread
 
-AnySettings = TypeVar("AnySettings", Settings, SetupSettings)
 SAY_EVERY_S = 10.0
 RETRY_S = 2.0
 
@@ -36,7 +33,7 @@ RETRY_S = 2.0
 def store(context: click.Context) -> None:
     """Write enriched events into OpenSearch (the service), or set OpenSearch up."""
     if context.invoked_subcommand is None:
-        sys.exit(serve(_settings(Settings)))
+        sys.exit(serve(Settings()))
 
 
 @store.command()
@@ -46,7 +43,7 @@ def reread(*, over_all: bool) -> None:
 
     Waits until what is on its way is stored. It may be stopped at any time, and run again.
     """
-    console, settings = Console(stderr=True), _settings(Settings)
+    console, settings = Console(stderr=True), Settings()
     try:
         with console.status("reading facts") as status:
             say = _sayer(console, status)
@@ -68,13 +65,6 @@ def reread(*, over_all: bool) -> None:
             }
         ]
     )
-
-
-def _settings(kind: type[AnySettings]) -> AnySettings:
-    try:
-        return kind()
-    except ValidationError as error:
-        raise click.UsageError(said_of(error)) from error
 
 
 def _repaired(settings: Settings, say: Callable[[str], None], *, over_all: bool) -> Result:
@@ -107,7 +97,7 @@ def _sayer(console: Console, status: Status) -> Callable[[str], None]:
 @click.option("--execute", "do_it", is_flag=True, help="Do it; without, only the plan is shown.")
 def setup(*, do_it: bool) -> None:
     """Create or update index templates, indices and aliases: the plan first."""
-    settings = _settings(SetupSettings)
+    settings = SetupSettings()
     wanted = Layout(settings.store.period, settings.store.shards)
     try:
         steps = plan(

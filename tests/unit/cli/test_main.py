@@ -57,4 +57,4 @@ def test_missing_settings_are_told_by_their_names(command: str) -> None:
     assert refused.returncode != 0
     assert "Traceback" not in refused.stderr
     name = "OPENSEARCH__URL" if command.startswith("store") else "KAFKA__BOOTSTRAP_SERVERS"
-    assert f"OPSTRAIL_{name}: missing" in refused.stderr
+    assert f"OPSTRAIL_{name}: is not set" in refused.stderr

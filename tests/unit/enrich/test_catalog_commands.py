@@ -174,8 +174,9 @@ def test_missing_settings_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     result = CliRunner().invoke(catalog, ["accounts", "list"])
 
-    assert 1 == result.exit_code
-    assert "OPSTRAIL_KAFKA__BOOTSTRAP_SERVERS: missing" in result.stderr
+    assert 2 == result.exit_code
+    assert "OPSTRAIL_KAFKA__BOOTSTRAP_SERVERS: is not set" in result.stderr
+    assert "OPSTRAIL_REGISTRY__URL: is not set" in result.stderr
 
 
 def test_on_a_terminal_rows_are_a_table(
