@@ -12,6 +12,7 @@ COMMANDS = {
     "ingest": "opstrail_ingest.commands:ingest",
     "enrich": "opstrail_enrich.commands:enrich",
     "store": "opstrail_store.commands:store",
+    "history": "opstrail_history.commands:history",
     "catalog": "opstrail_enrich.commands:catalog",
     "schemas": "opstrail_cli.schemas_commands:schemas",
     "topics": "opstrail_cli.schemas_commands:topics",
