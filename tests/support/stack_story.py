@@ -154,6 +154,7 @@ class _Story:
         stack = self._stack()
         ip = f"192.0.2.{self.rng.randrange(3)}"
         database = f"arn:aws:rds:{ENDPOINT}:{stack.account}:db:db{self.rng.randrange(2)}"
+        cluster = f"arn:aws:ecs:{ENDPOINT}:{stack.account}:cluster/c"
         volume = f"volume-{self.rng.randrange(3)}"
         instance = {"instanceId": self.rng.choice(stack.instances)} if stack.instances else {}
         balancer = {"elasticLoadBalancerName": "lb", "layerId": "-"}
@@ -168,6 +169,9 @@ class _Story:
             ("AssignVolume", {"volumeId": volume} | instance, None),
             ("DeregisterVolume", {"volumeId": volume}, None),
             ("RegisterRdsDbInstance", {"stackId": stack.id, "rdsDbInstanceArn": database}, None),
+            ("DeregisterRdsDbInstance", {"rdsDbInstanceArn": database}, None),
+            ("RegisterEcsCluster", {"stackId": stack.id, "ecsClusterArn": cluster}, None),
+            ("DeregisterEcsCluster", {"ecsClusterArn": cluster}, None),
             ("AttachElasticLoadBalancer", balancer, None),
         ]  # fmt: skip
         name, request, response = self.rng.choice(calls)

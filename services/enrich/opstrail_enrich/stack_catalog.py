@@ -4,7 +4,7 @@ All is as of a time, that of the event which is looked at. What the facts leave 
 what they contradict is a conflict: never a guess. Links may go in circles; walks end all the same.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -184,7 +184,20 @@ class StackCatalog:
             # A link learnt from a later call holds before it too: ids like these never move.
             found = {f.stack_id for f in facts if f.kind == "childBelongs" and f.stack_id}
             return found.union(*(self._same_as(fact, key, seen) for fact in facts))
-        facts = tuple(fact for fact in facts if holds(fact.valid_from, at))
+        known = [fact for fact in facts if holds(fact.valid_from, at)]
+        # An end is itself a call on what it ends: it holds only after its moment.
+        ending = any(f.kind == "linkEnds" and f.valid_from == at for f in known)
+        found = self._linked(
+            [f for f in known if f.kind != "linkEnds" or f.valid_from != at], key, seen
+        )
+        if ending:  # a link that begins in the same second may be the next one
+            found |= self._linked([f for f in known if f.valid_from != at], key, seen)
+        return {stack_id for stack_id in found if not self._is_deleted(facts[0], stack_id, at)}
+
+    def _linked(
+        self, facts: Sequence[StackFact], key: str, seen: set[tuple[str, int | None]]
+    ) -> set[str]:
+        """Return the stacks that the last of these facts link a thing to that moves."""
         registrations = [f for f in facts if f.kind in ("childBelongs", "linkEnds")]
         began = max(map(moment, registrations), default=(False, 0, ""))
         found = {
@@ -194,10 +207,9 @@ class StackCatalog:
         }
         same = [f for f in facts if f.kind == "sameStack" and moment(f) > began]
         last = max(map(moment, same), default=None)
-        found = found.union(
+        return found.union(
             *(self._same_as(fact, key, seen) for fact in same if moment(fact) == last)
         )
-        return {stack_id for stack_id in found if not self._is_deleted(facts[0], stack_id, at)}
 
     def _same_as(
         self, fact: StackFact, key: str, seen: set[tuple[str, int | None]]
@@ -212,8 +224,10 @@ class StackCatalog:
 
     def _is_deleted(self, of: StackFact, stack_id: str, at: int | None) -> bool:
         key = key_of(of.account_id, None, "stack", stack_id)
+        # Calls within the second of the deletion may have come before it.
         return any(
-            f.kind == "stackDeleted" and holds(f.valid_from, at) for f in self.facts.about(key)
+            f.kind == "stackDeleted" and f.valid_from != at and holds(f.valid_from, at)
+            for f in self.facts.about(key)
         )
 
     # Histories: all that is said of one thing, and from when on

@@ -14,7 +14,7 @@ import msgspec
 
 from opstrail_enrich.event_keys import CREATE_STACKS, Named
 from opstrail_enrich.opsworks_actions import actions
-from opstrail_enrich.stack_catalog import StackCatalog
+from opstrail_enrich.stack_catalog import MOVES, StackCatalog
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import RawEvent, StackInfo
 
@@ -98,10 +98,12 @@ def _points(
     event: RawEvent, named: Sequence[Named], catalog: StackCatalog
 ) -> Iterator[tuple[str, str]]:
     """Yield every stack that an id of the event points to, and the way, the surest first."""
+    said = set()
     direct = [one for one in named if one.kind == "stack" and one.member != "sourceStackId"]
     listed = _listed(named)
     for one in sorted(direct, key=lambda one: _SUREST_FIRST.index(one.where)):
         if one.member != "stackIds" or len(listed) == 1:
+            said.add(one.id)
             yield one.id, one.where
     if event.event_name in CREATE_STACKS:  # the apps that a clone names are the source's
         for name in _ids(named, "stackName"):
@@ -111,7 +113,10 @@ def _points(
                 yield stack_id, "name"
         return
     for kind, key in _children(event, named):
-        for stack_id in sorted(catalog.stacks_of(kind, key, event.event_time)):
+        found = catalog.stacks_of(kind, key, event.event_time)
+        if kind in MOVES and found & said:  # in the second in which a thing moves it may be in two
+            found &= said
+        for stack_id in sorted(found):
             yield stack_id, kind
 
 

@@ -217,8 +217,21 @@ def test_a_volume_is_where_it_was_registered_last_until_it_is_not() -> None:
         belongs("volume", "v", OTHER_STACK, at=30),
     )
 
-    assert [set(), {STACK}, set(), {OTHER_STACK}, set()] == [
-        stacks_of(catalog, "volume", "v", at) for at in (9, 10, 20, 30, None)
+    assert [set(), {STACK}, {STACK}, set(), {OTHER_STACK}, set()] == [
+        stacks_of(catalog, "volume", "v", at) for at in (9, 10, 20, 21, 30, None)
+    ]
+
+
+def test_in_the_second_in_which_a_volume_moves_it_may_be_in_either_stack() -> None:
+    catalog = catalog_of(
+        belongs("volume", "v", STACK, at=10),
+        ends("volume", "v", at=20),
+        a_fact("childBelongs", key("volume", "v"), at=20, event_id="e-21", stack_id=OTHER_STACK,
+               subject_kind="volume", subject_id="v", leads_to=[key("stack", OTHER_STACK)]),
+    )  # fmt: skip
+
+    assert [{STACK}, {STACK, OTHER_STACK}, {OTHER_STACK}] == [
+        stacks_of(catalog, "volume", "v", at) for at in (19, 20, 21)
     ]
 
 
@@ -241,7 +254,9 @@ def test_with_its_stack_all_registrations_end_yet_an_instance_stays_its_own() ->
         deleted(STACK, at=20),
     )
 
-    assert [{STACK}, set()] == [stacks_of(catalog, "elasticIp", "192.0.2.1", a) for a in (19, 20)]
+    assert [{STACK}, {STACK}, set()] == [
+        stacks_of(catalog, "elasticIp", "192.0.2.1", at) for at in (19, 20, 21)
+    ]
     assert {STACK} == stacks_of(catalog, "instance", INSTANCE, 30)
     assert ["active", "deleted"] == [
         catalog_of(changed(STACK, at=5, name="a"), deleted(STACK, at=20))

@@ -1,8 +1,11 @@
 """Which stack a call was about: the order of ways, conflicts, names as of the event's time."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from opstrail_enrich.enrichment import RULES_VERSION, Catalogs, enrich
+from opstrail_enrich.learning import facts_of
 from opstrail_schemas.facts import digest_of
 from opstrail_schemas.messages import Account, RawEvent, StackFact, StackInfo
 from tests.support.enriching import (
@@ -35,6 +38,10 @@ def catalogs(*facts: StackFact) -> Catalogs:
     for fact in facts:
         known.stacks.facts.add(digest_of(fact), fact)
     return known
+
+
+def catalogs_of(facts: Iterable[StackFact | Account]) -> Catalogs:
+    return catalogs(*(fact for fact in facts if isinstance(fact, StackFact)))
 
 
 def stack_of(event: RawEvent, *facts: StackFact) -> StackInfo:
@@ -92,6 +99,47 @@ def test_ids_that_point_to_different_stacks_are_a_conflict_and_no_stack_is_chose
         stack.conflict,
     )
     assert stack.name is None
+
+
+VOLUME, CLUSTER = {"volumeId": "v"}, {"ecsClusterArn": "arn:aws:ecs:us-east-1:1:cluster/c"}
+ADDRESS, DATABASE = {"elasticIp": "192.0.2.1"}, {"rdsDbInstanceArn": "arn:aws:rds:us-east-1:1:db:d"}
+
+
+@pytest.mark.parametrize(
+    ("register", "deregister", "thing"),
+    [
+        ("RegisterVolume", "DeregisterVolume", VOLUME),
+        ("RegisterElasticIp", "DeregisterElasticIp", ADDRESS),
+        ("RegisterRdsDbInstance", "DeregisterRdsDbInstance", DATABASE),
+        ("RegisterEcsCluster", "DeregisterEcsCluster", CLUSTER),
+    ],
+)
+def test_the_call_that_ends_a_link_knows_the_stack(
+    register: str, deregister: str, thing: dict[str, str]
+) -> None:
+    registered = opsworks_event(register, {"stackId": STACK, **thing}, thing, event_time=T0)
+    ended = opsworks_event(deregister, thing, event_time=T0 + 60_000, event_id="e-2")
+    again = opsworks_event(deregister, thing, event_time=T0 + 120_000, event_id="e-3")
+    facts = [*facts_of(registered), *facts_of(ended)]
+
+    found = [enrich(event, catalogs_of(facts)).stack for event in (ended, again)]
+
+    assert [STACK, None] == [stack.id for stack in found if stack is not None]
+
+
+def test_a_call_that_registers_in_the_second_of_an_end_is_about_its_own_stack() -> None:
+    calls = [
+        opsworks_event("RegisterVolume", {"stackId": OTHER_STACK}, VOLUME, event_time=T0 - 1_000),
+        opsworks_event("DeregisterVolume", VOLUME, event_id="e-2"),
+        opsworks_event("RegisterVolume", {"stackId": STACK}, VOLUME, event_id="e-3"),
+        opsworks_event("UpdateVolume", VOLUME, event_id="e-4"),
+    ]
+    facts = [fact for call in calls for fact in facts_of(call)]
+
+    found = [enrich(event, catalogs_of(facts)).stack for event in calls]
+
+    assert [OTHER_STACK, None, STACK, None] == [stack.id for stack in found if stack is not None]
+    assert [False, True, False, True] == [stack.conflict for stack in found if stack is not None]
 
 
 def test_what_is_known_of_the_stack_and_of_what_the_call_names_is_told() -> None:
