@@ -64,15 +64,12 @@ class StackCatalog:
         """Return the creation of a stack whose record shows no id, where it can be no other's.
 
         It is found by the name: exactly one creation without id had it, and of all stacks that
-        ever had it, exactly this one has no creation of its own. A CreatedAt must agree.
+        ever had it, exactly this one has no creation of its own. Nothing may contradict it: a
+        CreatedAt, a Region or VPC, and whatever happened to the stack before.
         """
         own = self.facts.about(key)
         if any(_is_creation(fact) for fact in own):
             return None
-        named_since = min(
-            (f.valid_from for f in own if "name" in f.attributes and f.valid_from is not None),
-            default=LATEST,
-        )
         names = {name for fact in own if fact.kind in _DEFINES for name in fact.concerns} - {key}
         found: dict[str | None, StackFact] = {}
         for name in names:
@@ -82,15 +79,8 @@ class StackCatalog:
             if others != {own[0].stack_id}:
                 continue
             for fact in facts:
-                if fact.stack_id is None and (fact.valid_from or 0) <= named_since:
+                if fact.stack_id is None and _can_have_made(fact, own):
                     found[fact.event_id] = fact
-        made = _created_at(own)
-        if made is not None:
-            found = {
-                event_id: fact
-                for event_id, fact in found.items()
-                if abs((fact.valid_from or 0) - made) <= _SAME_CREATION_MS
-            }
         return next(iter(found.values())) if len(found) == 1 else None
 
     def created_by(self, name_key: str, event_id: str) -> tuple[StackFact | None, str | None]:
@@ -321,6 +311,22 @@ def _is_creation(fact: StackFact) -> bool:
         and fact.stack_id is not None
         and fact.valid_from is not None
         and fact.event_id is not None
+    )
+
+
+def _can_have_made(orphan: StackFact, own: Sequence[StackFact]) -> bool:
+    """Return whether nothing known of a stack contradicts that this creation made it."""
+    began = orphan.valid_from or 0
+    made = _created_at(own)
+    return (
+        all(fact.valid_from is None or began <= fact.valid_from for fact in own)
+        and (made is None or abs(began - made) <= _SAME_CREATION_MS)
+        and not any(
+            orphan.attributes.get(name, value) != value
+            for fact in own
+            for name, value in fact.attributes.items()
+            if name in _NEVER_CHANGE
+        )
     )
 
 

@@ -166,9 +166,16 @@ def test_a_creation_without_id_is_found_by_its_name() -> None:
         [changed(OTHER_STACK, at=T0 + 20, name="shop")],
         [defined(STACK, "first-name", at=T0 - 5)],
         [defined(STACK, "shop", at=T0 - 10, region="own")],
+        [changed(STACK, at=T0 - 1, serviceRoleArn=ROLE)],
+        [deleted(STACK, at=T0 - 1)],
+        [defined(STACK, "shop", at=None, region="us-west-2")],
+        [defined(STACK, "shop", at=None, createdAt="2020-03-04T10:00:00+00:00")],
     ],
-    ids=["two creations", "two stacks", "a creation of its own", "one of that name"],
-)
+    ids=[
+        "two creations", "two stacks", "a creation of its own", "one of that name",
+        "changed before", "deleted before", "in another Region", "made at another time",
+    ],
+)  # fmt: skip
 def test_a_creation_without_id_that_could_be_anothers_is_nobodys(more: list[StackFact]) -> None:
     catalog = catalog_of(
         defined(None, "shop", region="eu-west-1"), changed(STACK, at=T0 + 10, name="shop"), *more
