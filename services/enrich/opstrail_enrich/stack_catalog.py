@@ -7,7 +7,7 @@ what they contradict is a conflict: never a guess. Links may go in circles; walk
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from opstrail_enrich.as_of import LATEST, Said, as_of, holds
 from opstrail_runtime.fact_table import FactTable
@@ -33,6 +33,14 @@ class StackState:
     stack_id: str
     attributes: dict[str, str] = field(default_factory=dict)
     status: str | None = None
+
+
+class Creation(NamedTuple):
+    """A creation without id, its stack where that is certain, and the stacks that it may be."""
+
+    fact: StackFact
+    stack_id: str | None
+    candidates: Sequence[str]
 
 
 class StackCatalog:
@@ -64,15 +72,15 @@ class StackCatalog:
         """Return the creation of a stack whose record shows no id, where it can be no other's.
 
         It is found by the name: exactly one creation without id had it, and of all stacks that
-        ever had it, exactly this one has no creation of its own. Nothing may contradict it: a
-        CreatedAt, a Region or VPC, and whatever happened to the stack before.
+        ever had it, exactly this one has no creation of its own. An inventory must tell the name:
+        one that an update brought may have been another stack's when this one was made. Nothing may
+        contradict it: a CreatedAt, a Region or VPC, and whatever happened to the stack before.
         """
         own = self.facts.about(key)
         if any(_is_creation(fact) for fact in own):
             return None
-        names = {name for fact in own if fact.kind in _DEFINES for name in fact.concerns} - {key}
         found: dict[str | None, StackFact] = {}
-        for name in names:
+        for name in _names_from_the_start(own):
             facts = self.facts.about(name)
             created = {fact.stack_id for fact in facts if _is_creation(fact)}
             others = {fact.stack_id for fact in facts} - created - {None}
@@ -83,17 +91,22 @@ class StackCatalog:
                     found[fact.event_id] = fact
         return next(iter(found.values())) if len(found) == 1 else None
 
-    def created_by(self, name_key: str, event_id: str) -> tuple[StackFact | None, str | None]:
+    def created_by(self, name_key: str, event_id: str) -> Creation | None:
         """Return what a creation without id says, and the stack that it turned out to be."""
         facts = self.facts.about(name_key)
         orphan = next((f for f in facts if f.stack_id is None and f.event_id == event_id), None)
         if orphan is None:
-            return None, None
+            return None
+        perhaps = []
         for stack_id in sorted({fact.stack_id for fact in facts if fact.stack_id}):
-            joined = self.orphan_of(key_of(orphan.account_id, None, "stack", stack_id))
+            key = key_of(orphan.account_id, None, "stack", stack_id)
+            joined = self.orphan_of(key)
             if joined is not None and joined.event_id == event_id:
-                return orphan, stack_id
-        return orphan, None
+                return Creation(orphan, stack_id, [stack_id])
+            own = self.facts.about(key)
+            if not any(map(_is_creation, own)) and _can_have_made(orphan, own):
+                perhaps.append(stack_id)
+        return Creation(orphan, None, perhaps)
 
     def stacks_of_role(self, account_id: str, key: str, arn: str, at: int | None) -> set[str]:
         """Return the stacks whose service role this is as of a time; deleted ones have none."""
@@ -312,6 +325,25 @@ def _is_creation(fact: StackFact) -> bool:
         and fact.valid_from is not None
         and fact.event_id is not None
     )
+
+
+def _names_of(fact: StackFact) -> list[str]:
+    """Return the keys of the name that a fact gives to a stack: of what it concerns the rest."""
+    things = [("stack", fact.stack_id), ("role", fact.attributes.get("serviceRoleArn"))]
+    others = {key_of(fact.account_id, None, kind, one) for kind, one in things if one}
+    return [key for key in fact.concerns if key not in others]
+
+
+def _names_from_the_start(own: Sequence[StackFact]) -> set[str]:
+    """Return the keys of the names that a stack may have been made with, as inventories tell.
+
+    One that says when the stack was made is trusted. Another may be younger than an update that
+    brought the name.
+    """
+    told = {key for fact in own if fact.event_id is None for key in _names_of(fact)}
+    if _created_at(own) is not None:
+        return told
+    return told.difference(*(_names_of(fact) for fact in own if fact.event_id is not None))
 
 
 def _can_have_made(orphan: StackFact, own: Sequence[StackFact]) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 
 from opstrail_enrich.event_keys import CREATE_STACKS, Named
 from opstrail_enrich.opsworks_actions import actions
-from opstrail_enrich.stack_catalog import MOVES, StackCatalog
+from opstrail_enrich.stack_catalog import MOVES, Creation, StackCatalog
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import RawEvent, StackInfo
 
@@ -86,12 +86,20 @@ def _of_stack(
 
 
 def _created(event: RawEvent, named: Sequence[Named], catalog: StackCatalog) -> Mapping[str, str]:
+    for creation in _creations(event, named, catalog):
+        return creation.fact.attributes
+    return {}
+
+
+def _creations(
+    event: RawEvent, named: Sequence[Named], catalog: StackCatalog
+) -> Iterator[Creation]:
+    """Yield what the facts say of a call that makes a stack and shows no id, at most once."""
     for name in _ids(named, "stackName"):
         key = key_of(event.account_id, event.aws_region, "stackName", name)
-        orphan, _ = catalog.created_by(key, event.event_id)
-        if orphan is not None:
-            return orphan.attributes
-    return {}
+        creation = catalog.created_by(key, event.event_id)
+        if creation is not None:
+            yield creation
 
 
 def _points(
@@ -106,11 +114,9 @@ def _points(
             said.add(one.id)
             yield one.id, one.where
     if event.event_name in CREATE_STACKS:  # the apps that a clone names are the source's
-        for name in _ids(named, "stackName"):
-            key = key_of(event.account_id, event.aws_region, "stackName", name)
-            _, stack_id = catalog.created_by(key, event.event_id)
-            if stack_id is not None:
-                yield stack_id, "name"
+        for creation in _creations(event, named, catalog):
+            if creation.stack_id is not None:
+                yield creation.stack_id, "name"
         return
     for kind, key in _children(event, named):
         found = catalog.stacks_of(kind, key, event.event_time)
@@ -121,6 +127,9 @@ def _points(
 
 
 def _perhaps(event: RawEvent, named: Sequence[Named], catalog: StackCatalog) -> set[str]:
+    if event.event_name in CREATE_STACKS:
+        found = (creation.candidates for creation in _creations(event, named, catalog))
+        return set().union(*found)
     return {
         stack_id
         for _, key in _children(event, named)

@@ -101,6 +101,19 @@ def test_ids_that_point_to_different_stacks_are_a_conflict_and_no_stack_is_chose
     assert stack.name is None
 
 
+def test_a_creation_without_id_names_the_stacks_that_it_may_have_made() -> None:
+    created = opsworks_event("CreateStack", {"name": "shop", "region": "eu-west-1"})
+    renamed = opsworks_event(
+        "UpdateStack", {"stackId": STACK, "name": "shop"}, event_time=T0 + 1_000, event_id="e-2"
+    )
+
+    stack = enrich(created, catalogs_of([*facts_of(created), *facts_of(renamed)])).stack
+
+    assert stack is not None
+    assert (None, "none", [STACK]) == (stack.id, stack.resolution, stack.candidates)
+    assert ("shop", "eu-west-1") == (stack.name, stack.region)
+
+
 VOLUME, CLUSTER = {"volumeId": "v"}, {"ecsClusterArn": "arn:aws:ecs:us-east-1:1:cluster/c"}
 ADDRESS, DATABASE = {"elasticIp": "192.0.2.1"}, {"rdsDbInstanceArn": "arn:aws:rds:us-east-1:1:db:d"}
 
