@@ -15,6 +15,7 @@ from typing import Any
 ACCOUNTS = ("111122223333", "444455556666")
 ENDPOINT = "us-east-1"
 _T0 = 1_600_000_000
+_MOVING = ("volumeId", "elasticIp", "rdsDbInstanceArn", "ecsClusterArn")
 Record = dict[str, Any]
 
 
@@ -41,6 +42,7 @@ class _Story:
     stacks: list[_Stack] = field(default_factory=list)
     now: int = _T0
     names: int = 0
+    registered: list[tuple[str, str, Record]] = field(default_factory=list)
 
     def told(self, calls: int) -> list[Record]:
         for account in ACCOUNTS:
@@ -50,7 +52,7 @@ class _Story:
             + [self.clone, self.delete, self.account_event]
             + [self.update] * 2
             + [self.child] * 6
-            + [self.deployment, self.assign, self.moving, self.moving] * 2
+            + [self.deployment, self.assign, self.moving, self.moving, self.deregister] * 2
             + [self.about_child] * 10
             + [self.by_role] * 3
             + [self.about_stack] * 2
@@ -176,6 +178,14 @@ class _Story:
         ]  # fmt: skip
         name, request, response = self.rng.choice(calls)
         self._call(stack.account, name, request, response)
+        thing = {k: v for k, v in (request | (response or {})).items() if k in _MOVING}
+        if name.startswith("Register") and thing:
+            self.registered.append((stack.account, name.replace("R", "Der", 1), thing))
+
+    def deregister(self) -> None:
+        if self.registered:
+            account, name, thing = self.rng.choice(self.registered)
+            self._call(account, name, thing)
 
     def about_child(self) -> None:
         stack = self._stack()

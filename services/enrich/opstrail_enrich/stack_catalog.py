@@ -43,6 +43,14 @@ class Creation(NamedTuple):
     candidates: Sequence[str]
 
 
+class RoleUsers(NamedTuple):
+    """The stacks that have a service role: the only one, those that may be it, whether any has."""
+
+    only: str | None
+    candidates: Sequence[str]
+    any: bool
+
+
 class StackCatalog:
     """All stack facts known, in any order, each once."""
 
@@ -108,15 +116,29 @@ class StackCatalog:
                 perhaps.append(stack_id)
         return Creation(orphan, None, perhaps)
 
-    def stacks_of_role(self, account_id: str, key: str, arn: str, at: int | None) -> set[str]:
+    def users_of_role(self, account_id: str, key: str, arn: str, at: int | None) -> RoleUsers:
         """Return the stacks whose service role this is as of a time; deleted ones have none."""
-        used_by = {f.stack_id for f in self.facts.about(key) if f.stack_id}
+        facts = self.facts.about(key)
+        made = [self._creation(f) for f in facts if f.stack_id is None and holds(f.valid_from, at)]
+        unknown = [creation for creation in made if creation.stack_id is None]
+        used_by = {fact.stack_id for fact in facts if fact.stack_id}
+        used_by |= {creation.stack_id for creation in made if creation.stack_id}
         states = (self.stack(account_id, stack_id, at) for stack_id in used_by)
-        return {
+        stacks = {
             state.stack_id
             for state in states
             if state.attributes.get("serviceRoleArn") == arn and state.status == "active"
         }
+        return RoleUsers(
+            only=next(iter(stacks)) if len(stacks) == 1 and not unknown else None,
+            candidates=sorted(stacks.union(*(creation.candidates for creation in unknown))),
+            any=bool(stacks or unknown),
+        )
+
+    def _creation(self, orphan: StackFact) -> Creation:
+        names = _names_of(orphan)
+        found = self.created_by(names[0], orphan.event_id or "") if names else None
+        return found or Creation(orphan, None, ())
 
     def stacks(self) -> Iterator[StackState]:
         """Yield every stack that a fact names, as known last."""

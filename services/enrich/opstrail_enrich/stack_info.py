@@ -4,7 +4,8 @@ Of a call of OpsWorks, in this order: the request's stackId, the response's, sta
 element, an ARN, then the link of the most specific id; a creation whose record shows no id, by its
 name. Ids that point to different stacks are a conflict: no stack is chosen. CloneStack names two
 stacks; it is about the new one. Calls of other services that OpsWorks makes are a stack's where
-their role is that of exactly one: `inferred`.
+their role is that of exactly one: `inferred`. A creation whose record shows no id is one user of
+its role too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,14 +56,13 @@ def stack_info(event: RawEvent, named: Sequence[Named], catalog: StackCatalog) -
 def stack_of_role(event: RawEvent, arn: str, catalog: StackCatalog) -> StackInfo | None:
     """Return the stack that OpsWorks called another service for; None where the role is none's."""
     key = key_of(event.account_id, None, "role", arn)
-    found = sorted(catalog.stacks_of_role(event.account_id, key, arn, event.event_time))
-    if not found:
+    users = catalog.users_of_role(event.account_id, key, arn, event.event_time)
+    if not users.any:
         return None
-    only = found[0] if len(found) == 1 else None
     return msgspec.structs.replace(
-        _of_stack(event, only, catalog, {}),
-        resolution="none" if only is None else "inferred",
-        candidates=found,
+        _of_stack(event, users.only, catalog, {}),
+        resolution="none" if users.only is None else "inferred",
+        candidates=list(users.candidates),
     )
 
 

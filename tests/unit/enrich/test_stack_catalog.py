@@ -323,7 +323,7 @@ def test_a_role_is_its_stacks_while_they_have_it() -> None:
     )
 
     assert [set(), {STACK}, {STACK, OTHER_STACK}, {OTHER_STACK}, set()] == [
-        catalog.stacks_of_role(ACCOUNT, role, ROLE, at) for at in (9, 10, 15, 20, 30)
+        set(catalog.users_of_role(ACCOUNT, role, ROLE, at).candidates) for at in (9, 10, 15, 20, 30)
     ]
 
 
