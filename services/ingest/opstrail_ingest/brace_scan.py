@@ -18,7 +18,8 @@ _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _SWAPPED = re.compile(rb"\}(\s*,\s*\{\s*)\Z")
 _COMMA_BEFORE = re.compile(rb"\s*,\s*\Z")
 _AFTER_A_STRING = frozenset(b",:]} \t\r\n")
-_LOOK_BACK_BYTES = 256  # white space of a pretty-printed file
+DEEPEST = 10_000
+LOOK_BACK_BYTES = 256  # white space of a pretty-printed file
 _QUOTE, _OPEN, _CLOSE, _LIST, _LIST_END = b'"{}[]'
 _PARTNER = {_CLOSE: _OPEN, _LIST_END: _LIST}
 
@@ -26,8 +27,9 @@ _PARTNER = {_CLOSE: _OPEN, _LIST_END: _LIST}
 class ElementScan:
     """Where one element ends. Feed it from the element's first byte on until it has ended.
 
-    An object ends where its braces are even. Anything else (a number, garbage) ends before the
-    next comma, opening brace or closing bracket of the list.
+    An object ends where its braces are even, or where it is deeper than anything that can be read.
+    Anything else (a number, garbage) ends before the next comma, opening brace or closing bracket
+    of the list.
     """
 
     def __init__(self) -> None:
@@ -56,12 +58,9 @@ class ElementScan:
             if token == _QUOTE:
                 self._in_string = self._began = True
             elif token in (_OPEN, _LIST):
-                if token == _OPEN and not self._open and self._began:
-                    return start, True
-                if token == _OPEN and self._open and self._open[-1] == _OPEN:
-                    comma = _COMMA_BEFORE.search(text, max(0, start - _LOOK_BACK_BYTES), start)
-                    if comma is not None:
-                        return comma.start(), True
+                end = self._end_before(text, start, token)
+                if end is not None:
+                    return end, True
                 self._open.append(token)
                 self._began = True
             elif token in _PARTNER:
@@ -78,11 +77,20 @@ class ElementScan:
             return end, False
         after = end + 1
         if after < len(text) and text[after] not in _AFTER_A_STRING:
-            swapped = _SWAPPED.search(text, max(0, end - _LOOK_BACK_BYTES), end)
+            swapped = _SWAPPED.search(text, max(0, end - LOOK_BACK_BYTES), end)
             if swapped is not None:
                 return swapped.start(1), True
         self._in_string = False
         return after, False
+
+    def _end_before(self, text: bytes, start: int, token: int) -> int | None:
+        """Return where the element ended, if it did so before this opening bracket."""
+        if len(self._open) == DEEPEST or (token == _OPEN and not self._open and self._began):
+            return start
+        if token == _OPEN and self._open and self._open[-1] == _OPEN:
+            comma = _COMMA_BEFORE.search(text, max(0, start - LOOK_BACK_BYTES), start)
+            return None if comma is None else comma.start()
+        return None
 
     def _close(self, token: int) -> bool:
         """Close the innermost partner, taking what was left open inside it. Whether it all ends."""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opstrail_ingest import trail_file
+from opstrail_ingest.brace_scan import ElementScan
 from opstrail_ingest.trail_file import Broken, Deferred, Element, Item, json_fault, split
 from opstrail_runtime.errors import InvalidRecord
 from opstrail_schemas.topics import LARGEST_RECORD_BYTES
@@ -126,6 +127,44 @@ def test_a_broken_record_costs_nothing_but_itself(damage: str, place: int) -> No
         assert elements(found) == [*texts[:place], *texts[place + 1 :]]
         assert fragment.text == text[fragment.start : fragment.end] == texts[place]
         assert fragment.record_index == place
+
+
+@pytest.mark.parametrize("place", [0, 4, 9])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_broken_record_costs_nothing_but_itself_whatever_its_first_name(
+    damage: str, place: int
+) -> None:
+    """Names in the order of the alphabet, as jq -S and exports write them."""
+    records = [
+        dict(sorted((record | ({"additionalEventData": {}} if number % 3 else {})).items()))
+        for number, record in enumerate(RECORDS[:10])
+    ]
+    texts = [record_text(record) for record in records]
+    texts[place] = DAMAGES[damage](texts[place])
+
+    found = items(trail_text(texts))
+
+    assert [fragment.text for fragment in broken(found)] == [texts[place]]
+    assert elements(found) == [*texts[:place], *texts[place + 1 :]]
+
+
+def test_first_names_that_nobody_knows_are_learnt() -> None:
+    texts = [b'{"%s":1}' % name for name in (b"a", b"a", b"b", b"b")]
+
+    found = items(b'{"Records":[' + b",".join([*texts, b'{"b":"x}', *texts]) + b"]}")
+
+    assert elements(found) == [*texts, *texts]
+
+
+def test_thousands_of_fragments_take_no_time() -> None:
+    """A look through four megabytes for each of them would be minutes: the test would time out."""
+    text = trail_text([b"x"] * 2**16 + [RECORDS[0], b"[" * 2**20 + b"}" * 2**20, b" " * 2**23])
+
+    assert elements(items(text)) == [record_text(RECORDS[0])]
+
+
+def test_what_is_deeper_than_anything_ends() -> None:
+    assert ElementScan().feed(b"[" * 20_000, 0, last=False) == (10_000, True)
 
 
 def test_the_manuals_own_sample_gives_one_record_and_one_fragment() -> None:
