@@ -70,8 +70,7 @@ class ElementScan:
                 return start, True
 
     def _string(self, text: bytes, at: int, *, last: bool) -> tuple[int, bool]:
-        body = _IN_STRING.match(text, at)
-        end = at if body is None else body.end()  # it matches always, the empty text too
+        end = _end_of_string(text, at)
         if end == len(text) or text[end] != _QUOTE or (end + 1 == len(text) and not last):
             # Unfinished: wait before a lone backslash, and before a quote whose sequel is unknown.
             return end, False
@@ -104,27 +103,46 @@ class ElementScan:
         return token == _CLOSE and not self._open
 
 
-def list_in_object(text: bytes, at: int, key: bytes) -> tuple[int, bytes]:
-    """Look for a member of the object that is open at `at`.
+class MemberScan:
+    """Looks for members of one name in an object. Feed it from behind the object's brace on."""
 
-    Returns the place of its value's first byte and that byte; or the place after the object's end
-    and `}`; or the end of the text and nothing where the text ends before either.
-    """
-    depth = 0
-    quoted = b'"' + key + b'"'
-    value = re.compile(re.escape(quoted) + rb"\s*:\s*(.)", re.DOTALL)
-    while (found := _BRACKETS_OR_QUOTE.search(text, at)) is not None:
-        at = found.end()
-        token = text[at - 1]
-        if token == _QUOTE:
-            if depth == 0 and (member := value.match(text, at - 1)) is not None:
-                return member.start(1), member[1]
-            body = _IN_STRING.match(text, at)
-            at = len(text) if body is None else body.end() + 1
-        elif token in (_OPEN, _LIST):
-            depth += 1
-        elif depth:
-            depth -= 1
-        elif token == _CLOSE:
-            return at, b"}"
-    return len(text), b""
+    def __init__(self, name: bytes) -> None:
+        self._member = re.compile(rb'"' + re.escape(name) + rb'"\s*:\s*(.)', re.DOTALL)
+        self._longest_name = len(name) + LOOK_BACK_BYTES
+        self._depth = 0
+        self._in_string = False
+
+    def feed(self, text: bytes, at: int, *, last: bool) -> tuple[int, bytes]:
+        """Read on from `at`. Return where it stands, and what is there.
+
+        That is the first byte of the member's value; `}` behind the object's end; or nothing, where
+        the text ends before either. `last`: nothing follows this text.
+        """
+        while True:
+            if self._in_string:
+                at = _end_of_string(text, at)
+                if at == len(text) or text[at] != _QUOTE:
+                    return at, b""
+                at, self._in_string = at + 1, False
+            found = _BRACKETS_OR_QUOTE.search(text, at)
+            if found is None:
+                return len(text), b""
+            at, token = found.end(), text[found.start()]
+            if token == _QUOTE:
+                if self._depth == 0:
+                    if not last and len(text) - at < self._longest_name:
+                        return at - 1, b""  # what follows tells whether it is the name
+                    if (member := self._member.match(text, at - 1)) is not None:
+                        return member.start(1), member[1]
+                self._in_string = True
+            elif token in (_OPEN, _LIST):
+                self._depth += 1
+            elif self._depth:
+                self._depth -= 1
+            elif token == _CLOSE:
+                return at, b"}"
+
+
+def _end_of_string(text: bytes, at: int) -> int:
+    body = _IN_STRING.match(text, at)
+    return at if body is None else body.end()  # it matches always, the empty text too

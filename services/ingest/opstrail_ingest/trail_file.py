@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from opstrail_ingest.brace_scan import LOOK_BACK_BYTES, ElementScan, list_in_object
+from opstrail_ingest.brace_scan import LOOK_BACK_BYTES, ElementScan, MemberScan
 from opstrail_runtime.errors import InvalidRecord
 from opstrail_schemas.topics import LARGEST_RECORD_BYTES
 
@@ -238,32 +238,45 @@ class _Splitter:
         self._sound = True
         self._list_end = _RECORDS_END
         while (yield from self._list()):
-            place, found = self._member()
-            self._at = place
-            if found == b"[":  # a second list: "nothing is missing" holds for it as well
-                self._at += 1
-                continue
+            found = b"n"
+            while found == b"n":  # null: no list, but nothing is lost with it
+                self._at, found = self._member()
             if found == b"}":
                 return
-            yield self._rest("cut-short", "the file ends before its JSON document does")
-            return
+            if found != b"[":
+                what = "the file ends before its JSON document does"
+                reason = "no-list" if found else "cut-short"
+                yield self._rest(reason, "another `Records` is no list" if found else what)
+                return
+            self._at += 1  # a second list: "nothing is missing" holds for it as well
 
-    def _member(self) -> tuple[int, bytes]:
-        """Look for (another) `Records` list in the object at hand, reading on for it."""
+    def _member(self, done: int = 0) -> tuple[int, bytes]:
+        """Look for (another) `Records` in the object at hand, reading on for it.
+
+        What is passed over is kept up to the size of a record; `done` bytes of it were looked at.
+        """
+        scan = MemberScan(b"Records")
         while True:
-            place, found = list_in_object(self._text, self._at, b"Records")
-            if found or self._last or len(self._text) - self._at > LARGEST_RECORD_BYTES:
+            place, found = scan.feed(self._text, self._at + done, last=self._last)
+            if found or self._last:
                 return place, found
+            done = place - self._at
+            if done > LARGEST_RECORD_BYTES:
+                self._at, done = place, 0
             self._fill(len(self._text) - self._at + 1)
 
     def _object(self) -> Iterator[Item | _Refused]:
-        self._at += 1
-        place, found = self._member()
+        start = self._base + self._at
+        place, found = self._member(done=1)
         if found == b"[":
             self._at = place + 1
             yield from self._records()
             return
-        self._at -= 1
+        if self._base + self._at > start:
+            self._at = place
+            size = self._base + place - start
+            yield _Refused(self._broken(start, start + size, *_too_large(size), b""))
+            return
         whole = self._scanned(in_list=False)
         if isinstance(whole, Broken):
             yield _Refused(whole)

@@ -213,7 +213,8 @@ def test_a_document_that_does_not_end_is_cut_short(tail: bytes) -> None:
 
 
 def test_a_second_records_that_is_no_list_is_a_fragment() -> None:
-    assert reasons(trail_text(RECORDS[:2])[:-1] + b',"Records":7}') == ["cut-short"]
+    assert reasons(trail_text(RECORDS[:2])[:-1] + b',"Records":7}') == ["no-list"]
+    assert reasons(trail_text(RECORDS[:2])[:-1] + b',"Records":null}') == []
 
 
 def test_a_record_too_large_is_a_fragment_with_its_hash() -> None:
@@ -371,10 +372,25 @@ def test_a_brace_too_many_in_a_member_does_not_end_the_search_for_records() -> N
 
 def test_megabytes_around_the_records_are_passed_over() -> None:
     space = b" " * (3 << 20)
-    other = b'{"comment":"' + b"x" * (2 << 20) + b'",' + trail_text(RECORDS[:2])[1:]
+    member = b'"comment":["' + b"x" * (6 << 20) + b'"]'
+    trail = trail_text(RECORDS[:2])
 
-    assert len(elements(items(space + other + space, 1 << 20))) == 2
+    for text in (b"{" + member + b"," + trail[1:], trail[:-1] + b"," + member + b"}"):
+        for block_bytes in (1 << 20, (1 << 20) + 7):
+            found = items(space + text + space, block_bytes)
+            assert (len(elements(found)), broken(found)) == (2, [])
     assert items(b'{"Records":[' + space + b"]}", 1 << 20) == []
+
+
+def test_a_single_document_may_be_larger_than_a_block() -> None:
+    record = record_text(a_record(requestParameters="x" * (2 << 20)))
+
+    assert elements(items(record, 1 << 20)) == [record]
+
+
+def test_a_document_of_megabytes_without_records_is_refused() -> None:
+    with pytest.raises(InvalidRecord, match="of 6291464 bytes"):
+        items(b'{"a":"' + b"x" * (6 << 20) + b'"}' + b"  ", 1 << 20)
 
 
 def test_megabytes_of_garbage_after_the_records_are_one_fragment() -> None:
