@@ -14,6 +14,9 @@ needs() { # needs TEST PACKAGE...
 # Debian splits venv's installer off; without it `python3 -m venv` makes no environment.
 needs "${PYTHON:-python3} -c 'import ensurepip, venv'" python3-venv
 
+# The browser of the page's tests: Playwright's own download is not to be had behind every mirror.
+needs "command -v chromium || command -v chromium-browser || command -v google-chrome" chromium
+
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 	echo "please install:$missing (or their like; not root on Debian, so not done here)" >&2

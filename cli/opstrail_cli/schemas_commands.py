@@ -5,33 +5,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import click
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings
 
 from opstrail_runtime.codecs import asked
 from opstrail_runtime.command_line import Row, show
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.kafka_topics import KafkaTopics, UnequalPartitions
-from opstrail_runtime.settings import KafkaSettings, RegistrySettings, ServiceSettings
+from opstrail_runtime.settings import KafkaSettings, RegistrySettings, Told
 from opstrail_runtime.wiring import new_admin, new_registry, topic_names
 from opstrail_schemas.codec import schema_text
 from opstrail_schemas.registry import NotCompatible, Registry
 from opstrail_schemas.topics import Topic, TopicName, all_topics, topic
 
 
-class OnlyRegistry(BaseSettings):
+class OnlyRegistry(Told):
     """What `opstrail schemas` is told: the registry, and nothing of Kafka."""
-
-    model_config = ServiceSettings.model_config
 
     registry: RegistrySettings
 
 
-class OnlyKafka(BaseSettings):
+class OnlyKafka(Told):
     """What `opstrail topics` is told: Kafka, and nothing of the registry."""
-
-    model_config = ServiceSettings.model_config
 
     kafka: KafkaSettings
 
@@ -142,5 +136,3 @@ def _said_plainly() -> Iterator[None]:
         yield
     except (Unavailable, KafkaRefuses, NotCompatible, UnequalPartitions) as error:
         raise click.ClickException(str(error)) from error
-    except ValidationError as error:
-        raise click.UsageError(f"settings: {error}") from error

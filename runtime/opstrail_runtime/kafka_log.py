@@ -12,7 +12,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.kafka_errors import error_of, settled, translated
+from opstrail_runtime.kafka_errors import PERMANENT, error_of, settled, translated
 from opstrail_runtime.kafka_source import place_of, record_of
 from opstrail_runtime.stage import Partition, Pulse, Record
 from opstrail_runtime.topic_names import TopicNames
@@ -21,6 +21,7 @@ from opstrail_schemas.topics import TopicName
 TIMEOUT_S = 10.0
 MOST_AT_ONCE = 5_000
 SAMPLE_RECORDS = 200
+SILENT_S = 60.0
 POLL_S = 0.02  # consume() waits this long for its last message; partitions end quickly
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -85,6 +86,8 @@ class KafkaLog:
             found = self._admin.list_topics(full, timeout=TIMEOUT_S).topics[full]
         except KafkaException as error:
             raise translated(error_of(error), slot="admin") from error
+        if found.error is not None and found.error.code() in PERMANENT:
+            raise translated(found.error, slot="admin")
         if found.error is not None or not found.partitions:
             raise Unavailable("kafka", f"there is no topic {full}; run `opstrail topics create`")
         return len(found.partitions)
@@ -108,8 +111,13 @@ class KafkaLog:
             consumer.assign(
                 [TopicPartition(self._names.full(partition.topic), partition.number, start)]
             )
+            silent_s = 0.0
             while self._positions[partition] < end:
-                for message in consumer.consume(MOST_AT_ONCE, POLL_S):
+                messages = consumer.consume(MOST_AT_ONCE, POLL_S)
+                silent_s = 0.0 if messages else silent_s + POLL_S
+                if silent_s > SILENT_S:
+                    raise Unavailable("kafka", f"no answer for {SILENT_S:.0f} s")
+                for message in messages:
                     error = message.error()
                     if error is None:
                         record = record_of(message, self._names)

@@ -7,17 +7,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any, TypeVar
 
 import structlog
 
+from opstrail_runtime import failpoints
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import Fenced, Refused, Unavailable
 from opstrail_runtime.health import serve_health
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.kafka_topics import UnequalPartitions
-from opstrail_runtime.loop import OffsetsMissing, OurBug
+from opstrail_runtime.log_text import printable_trace, printable_values
+from opstrail_runtime.loop import Loop, OffsetsMissing, OurBug, TooManyRefused
 from opstrail_runtime.settings import ServiceSettings, TelemetrySettings
 from opstrail_runtime.stage import Stage
 from opstrail_runtime.telemetry import LOOP_BEAT
@@ -35,6 +37,7 @@ _SAID_PLAINLY = (
     OffsetsMissing,
     OurBug,
     Refused,
+    TooManyRefused,
     UnequalPartitions,
 )
 
@@ -43,7 +46,7 @@ class LibraryLogs(logging.Handler):
     """Passes on what libraries log (librdkafka, botocore, urllib3), as lines like our own."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log it; control characters of foreign texts are escaped by the renderer."""
+        """Log it; `_safe` escapes control characters of foreign texts."""
         log.log(record.levelno, "library", library=record.name, text=record.getMessage())
 
 
@@ -59,6 +62,7 @@ def configure_logs(settings: TelemetrySettings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _safe,
             structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
@@ -66,6 +70,14 @@ def configure_logs(settings: TelemetrySettings) -> None:
         ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _safe(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Escape what could forge a line or drive a terminal."""
+    return {
+        name: printable_trace(str(value)) if name == "exception" else printable_values(value)
+        for name, value in line.items()
+    }
 
 
 class StopSignal:
@@ -98,11 +110,17 @@ def shown(settings: ServiceSettings) -> dict[str, object]:
     return settings.model_dump(mode="json")
 
 
-def until_available(build: Callable[[], T], stop: StopSignal) -> T | None:
-    """Build what needs other servers, waiting while they are away; None when told to stop."""
+def until_available(
+    build: Callable[[], T], stop: StopSignal, beat: Callable[[], None] = lambda: None
+) -> T | None:
+    """Build what needs other servers, waiting while they are away; None when told to stop.
+
+    It beats before each try: no restart comes from an outage.
+    """
     backoff = Backoff(first_s=0.5, longest_s=30, rng=random.Random(os.getpid()))  # noqa: S311
     attempt = 0
     while not stop.is_set():
+        beat()
         try:
             return build()
         except Unavailable as away:
@@ -124,22 +142,24 @@ def serve_stage(
     structlog.contextvars.bind_contextvars(service=role)
     stop = StopSignal()
     stop.listen()
+    failpoints.arm(role, os.environ)
     log.info("starting", slot=settings.slot.name_of(role), settings=shown(settings))
+    beat = LOOP_BEAT.labels(role)
+    beat.set_to_current_time()
+    loops: list[Loop] = []
     try:
-        stage = until_available(build, stop)
-        if stage is None:
-            return 0
-        loop = new_loop(settings, role, topics, stage, stop.is_set)
-        beat = LOOP_BEAT.labels(role)
-        beat.set(time.time())
         if settings.telemetry.port:
             serve_health(
                 settings.telemetry.host,
                 settings.telemetry.port,
                 seconds_since_beat=lambda: time.time() - beat._value.get(),  # noqa: SLF001
-                ready=lambda: loop.ready,
+                ready=lambda: any(loop.ready for loop in loops),
             )
-        loop.run()
+        stage = until_available(build, stop, beat.set_to_current_time)
+        if stage is None:
+            return 0
+        loops.append(new_loop(settings, role, topics, stage, stop.is_set))
+        loops[0].run()
     except _SAID_PLAINLY as error:
         log.error("stopped", why=str(error), kind=type(error).__name__)  # noqa: TRY400
         return 1

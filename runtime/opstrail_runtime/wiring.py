@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aws_msk_iam_sasl_signer.MSKAuthTokenProvider import generate_auth_token
 from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -15,6 +16,7 @@ from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.kafka_checkpoint import KafkaCheckpoint
 from opstrail_runtime.kafka_lags import KafkaLags
 from opstrail_runtime.kafka_log import KafkaLog
+from opstrail_runtime.kafka_security import security_properties
 from opstrail_runtime.kafka_source import KafkaSource
 from opstrail_runtime.kafka_writer import KafkaWriter
 from opstrail_runtime.loop import Limits, Loop
@@ -46,8 +48,14 @@ def _client(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
         "log_level": 4,
         "logger": logging.getLogger("librdkafka"),
         "error_cb": _on_client_error,
-        **settings.librdkafka,
+        **security_properties(settings, msk_token),
     }
+
+
+def msk_token(region: str) -> tuple[str, float]:
+    """Return a token of MSK IAM, and when it ends. Credentials are found as AWS's tools do."""
+    token, ends_ms = generate_auth_token(region)
+    return token, ends_ms / 1000
 
 
 def _on_client_error(error: KafkaError) -> None:
@@ -89,7 +97,7 @@ def new_source(
             "group.instance.id": slot,
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": SESSION_TIMEOUT_MS,
-            **settings.librdkafka,
+            **security_properties(settings, msk_token),
         }
     )
     return KafkaSource(consumer, topics, topic_names(settings), slot=slot)
@@ -182,6 +190,9 @@ def new_registry(settings: RegistrySettings) -> Registry:
         )
     if settings.ca_file:
         config["ssl.ca.location"] = settings.ca_file
+    if settings.certificate_file and settings.key_file:
+        config["ssl.certificate.location"] = settings.certificate_file
+        config["ssl.key.location"] = settings.key_file
     return Registry(SchemaRegistryClient(config))
 
 
@@ -204,6 +215,7 @@ def new_loop(
             drain_s=settings.loop.drain_s,
             from_earliest=settings.loop.from_earliest,
             clear_crash_marks=settings.loop.clear_crash_marks,
+            most_refused=settings.loop.most_refused,
         ),
         backoff=Backoff(first_s=0.5, longest_s=30, rng=random.Random(os.getpid())),  # noqa: S311
         monotonic=time.monotonic,

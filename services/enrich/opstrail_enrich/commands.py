@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 
 from opstrail_enrich.account_catalog import KnownAccount
 from opstrail_enrich.account_inventory import account_facts
@@ -62,19 +61,13 @@ def opened() -> Iterator[Catalog]:
         raise click.ClickException(error.message) from error
     except (Unavailable, Fenced, Refused, LeaseLost, NotRegistered, OSError) as error:
         raise click.ClickException(str(error)) from error
-    except ValidationError as error:
-        raise click.ClickException(f"settings: {error}") from error
 
 
 @click.command()
 @loop_options
 def enrich() -> None:
     """Say of each raw event who called, in which account, on which stack."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        raise click.ClickException(f"settings: {error}") from error
-    sys.exit(serve(settings))
+    sys.exit(serve(Settings()))
 
 
 @click.group()
@@ -121,7 +114,7 @@ def import_stacks(
         facts = stack_facts(
             _saved(files),
             account_id=account,
-            accounts_of_stacks={s.stack_id: s.account_id for s in known.stacks()},
+            accounts_of_stacks=known.accounts_of_stacks(),
             valid_from=_ms(valid_from),
         )
         plan = plan_import(facts, known.facts.__contains__, known.contradictions)
@@ -182,8 +175,7 @@ def show_stack(name_or_id: str) -> None:
         show(
             [
                 _stack_row(stack)
-                | dict(sorted(stack.attributes.items()))
-                | dict(sorted(known.details(stack.account_id, stack.stack_id).items()))
+                | dict(sorted(known.everything(stack.account_id, stack.stack_id).items()))
                 for stack in _called(known, name_or_id)
             ]
         )

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from opstrail_runtime.settings import Section, ServiceSettings
+from opstrail_runtime.settings import Endpoint, Section, ServiceSettings
 
 MIB = 1024 * 1024
 
@@ -26,10 +26,8 @@ class EnrichSettings(Section):
     )
 
 
-class OrganizationsSettings(Section):
+class OrganizationsSettings(Endpoint):
     """Where AWS Organizations is asked."""
-
-    endpoint_url: str | None = Field(None, description="Another endpoint than AWS's own.")
 
 
 class Settings(ServiceSettings):

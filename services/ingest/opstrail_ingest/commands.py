@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import click
 import msgspec
-from pydantic import ValidationError
 
 from opstrail_ingest.days import Days
 from opstrail_ingest.discover import Finding, Listed
@@ -151,10 +150,7 @@ def _listing(
 
 
 def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise click.UsageError(f"settings: {error}") from error
+    return Settings()
 
 
 def _place(source: str | None) -> Place | None:

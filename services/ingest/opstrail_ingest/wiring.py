@@ -37,6 +37,7 @@ from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.codecs import Codecs
 from opstrail_runtime.dead_letters import DeadLetters
 from opstrail_runtime.settings import S3Settings
+from opstrail_runtime.transport import InsecureTransport, check_url
 from opstrail_runtime.wiring import (
     group_id,
     new_lags,
@@ -80,10 +81,13 @@ def new_s3(settings: S3Settings) -> "S3Client":
 
 def new_sqs(settings: Settings, queue: Queue) -> "SQSClient":
     """Return a client for that queue. Raises BadSource where nothing tells its Region."""
+    endpoint = settings.sqs.endpoint_url or queue.endpoint
     try:
+        if endpoint:
+            check_url(endpoint, settings.sqs.plaintext_hosts)
         return boto3.client(
             "sqs",
-            endpoint_url=settings.sqs.endpoint_url or queue.endpoint,
+            endpoint_url=endpoint,
             region_name=queue.region,
             config=Config(
                 connect_timeout=_CONNECT_S,
@@ -93,6 +97,8 @@ def new_sqs(settings: Settings, queue: Queue) -> "SQSClient":
         )
     except NoRegionError as error:
         raise BadSource(f"{queue.url}: which Region? Set AWS_REGION") from error
+    except InsecureTransport as error:
+        raise BadSource(f"{queue.url}: OPSTRAIL_SQS: {error}") from error
 
 
 def new_objects(settings: Settings) -> Objects:

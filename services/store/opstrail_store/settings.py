@@ -3,9 +3,8 @@
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from opstrail_runtime.settings import OpenSearchSettings, Section, ServiceSettings
+from opstrail_runtime.settings import OpenSearchSettings, Section, ServiceSettings, Told
 
 
 class StoreSettings(Section):
@@ -41,12 +40,8 @@ class Settings(ServiceSettings):
     store: StoreSettings = StoreSettings()
 
 
-class SetupSettings(BaseSettings):
+class SetupSettings(Told):
     """What `store setup` is told: no Kafka, no registry."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="OPSTRAIL_", env_nested_delimiter="__", frozen=True, extra="ignore"
-    )
 
     opensearch: OpenSearchSettings
     store: StoreSettings = StoreSettings()

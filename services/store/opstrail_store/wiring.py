@@ -5,11 +5,13 @@ import random
 import time
 from collections.abc import Callable
 
+import botocore.session
 from opensearchpy import OpenSearch
 from opensearchpy.serializer import JSONSerializer
 
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.codecs import Codecs as TopicCodecs
+from opstrail_runtime.opensearch_security import security_arguments
 from opstrail_runtime.settings import OpenSearchSettings
 from opstrail_runtime.stage import Pulse
 from opstrail_runtime.wiring import (
@@ -45,14 +47,12 @@ def new_client(
     settings: OpenSearchSettings, serializer: JSONSerializer | None = None
 ) -> OpenSearch:
     """Return a client. It never tries again by itself, and checks certificates."""
-    auth = None
-    if settings.username and settings.password:
-        auth = (settings.username, settings.password.get_secret_value())
+    signs = settings.login == "sigv4"
     return OpenSearch(
         hosts=[settings.url],
-        http_auth=auth,
-        verify_certs=True,
-        ca_certs=settings.ca_file,
+        **security_arguments(
+            settings, botocore.session.get_session().get_credentials() if signs else None
+        ),
         timeout=settings.timeout_s,
         pool_maxsize=_POOL_SIZE,
         # The sink tries again for as long as it takes, and must know of each try.

@@ -68,7 +68,7 @@ def test_settings_that_are_missing_are_a_usage_error() -> None:
     checked = run(schemas, "check", OPSTRAIL_REGISTRY__URL=None)
 
     assert checked.exit_code == 2
-    assert "registry" in checked.stderr
+    assert "OPSTRAIL_REGISTRY__URL: is not set" in checked.stderr
 
 
 def test_topics_that_are_missing_are_named_with_what_to_do() -> None:

@@ -195,8 +195,8 @@ def test_a_client_needs_no_region_and_is_sent_where_the_settings_say(
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
 
     of_aws: Any = new_organizations(OrganizationsSettings())._client
-    other: Any = new_organizations(OrganizationsSettings(endpoint_url="http://other"))._client
+    other: Any = new_organizations(OrganizationsSettings(endpoint_url="https://other"))._client
 
     assert "https://organizations.us-east-1.amazonaws.com" == of_aws.meta.endpoint_url
-    assert "http://other" == other.meta.endpoint_url
+    assert "https://other" == other.meta.endpoint_url
     assert "adaptive" == of_aws.meta.config.retries["mode"]

@@ -41,7 +41,8 @@ def test_what_would_be_noticed_is_shown_first(tmp_path: Path, command: str) -> N
 @pytest.mark.parametrize(
     ("arguments", "environment", "text"),
     [
-        (("discover", "x"), {}, "kafka"),
+        (("discover", "x"), {}, "OPSTRAIL_KAFKA__BOOTSTRAP_SERVERS: is not set"),
+        (("discover", "http://queue.example/1/q"), SERVERS, "plaintext_hosts"),
         (("discover", "ftp://x"), SERVERS, "ftp://x"),
         (("discover", "https://sqs.eu-west-1.amazonaws.com/1/q"), SERVERS, "ALLOWED_BUCKETS"),
         (("backfill", "/no/such/folder"), SERVERS, "no such file or folder"),
