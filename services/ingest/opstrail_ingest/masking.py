@@ -1,8 +1,10 @@
 """Replace secrets in the text of a record, and nothing else (PURE).
 
 Found are values under key names that say they are secret, at any depth and also in JSON that is
-escaped inside a string; PEM blocks; and STS session tokens wherever they stand. Only a value's
-bytes are replaced. Markers that AWS put there itself stay, and so do true, false and null.
+escaped inside a string; values of pairs that are named so or say that they are secure (OpsWorks'
+environment variables); PEM blocks; STS session tokens wherever they stand; and what patterns of an
+installation's own match. Only a value's bytes are replaced. Markers that AWS put there itself stay,
+and so do true, false and null.
 """
 
 import json
@@ -40,14 +42,27 @@ _COLON = re.compile(rb"\s*:\s*")
 _LITERAL = re.compile(rb"-?[0-9][0-9.eE+-]*")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NESTED = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+# An object without objects in it, and its members: a name beside a value is found in those.
+_MEMBER = re.compile(
+    rb'"((?:[^"\\]++|\\.)*+)"\s*:\s*("(?:[^"\\]++|\\.)*+"|[^\s",:{}\[\]]++)', re.DOTALL
+)
+_FLAT = re.compile(rb"\{\s*(?:" + _MEMBER.pattern + rb"\s*,?\s*)++\}", re.DOTALL)
+_PAIR_NAMES = frozenset({b"key", b"name", b"parameterkey", b"parametername", b"variable"})
+_PAIR_VALUES = frozenset({b"value", b"parametervalue"})
+_SECURE = frozenset({b"secure", b"noecho", b"sensitive"})
+_LOOSE_PAIR = re.compile(rb'[\\"\']*value[\\"\']*\s*[:=]\s*([\\"\']*[^,}\]\\"\']+)', re.IGNORECASE)
 _MARK = MARK.encode()
 _Span = tuple[int, int, bytes]  # start, end, and what takes its place
 
 
 class Masking:
-    """Masks with the built-in list of key names and those that are added."""
+    """Masks with the built-in list of key names and those that are added.
 
-    def __init__(self, more_keys: Iterable[str] = ()) -> None:
+    `patterns` are regular expressions: what they match inside a value that is text is replaced.
+    """
+
+    def __init__(self, more_keys: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
+        self._patterns = tuple(re.compile(pattern.encode()) for pattern in patterns)
         names = [
             [word.lower().encode() for word in _WORD.findall(key)]
             for key in (*SECRET_KEYS, *more_keys)
@@ -75,6 +90,17 @@ class Masking:
     def mask_fragment(self, text: bytes) -> bytes:
         """Mask text that need not be JSON. It replaces too much rather than too little."""
         masked = self._masked(text)
+        for pattern in self._patterns:
+            masked = pattern.sub(_MARK, masked)
+        if any(word in masked.lower() for word in _SECURE):
+            masked = _replaced(
+                masked,
+                [
+                    (*found.span(1), _MARK)
+                    for found in _LOOSE_PAIR.finditer(masked)
+                    if not found[1].lstrip(b"\\\"'").startswith(b"*")
+                ],
+            )
         spans = [
             (*found.span(1), _MARK)
             for found in self._loose.finditer(masked)
@@ -90,11 +116,40 @@ class Masking:
             if stem in lowered
             for span in self._under_key(text, lowered, stem)
         ]
+        if b'value"' in lowered:
+            spans += self._in_pairs(text)
+        if self._patterns:
+            spans += self._by_patterns(text)
         if b"-----begin" in lowered:
             spans += [(*found.span(), _MARK) for found in _PEM.finditer(text)]
         if any(stem in text for stem in _STS_STEMS):
             spans += [(*found.span(), _MARK) for found in _STS_TOKEN.finditer(text)]
         return _replaced(text, spans)
+
+    def _in_pairs(self, text: bytes) -> Iterator[_Span]:
+        """Find values beside a name that is secret, or beside a word that says so."""
+        for flat in _FLAT.finditer(text):
+            members = {member[1].lower(): member for member in _MEMBER.finditer(text, *flat.span())}
+            named = any(self._is_secret(members[n][2]) for n in _PAIR_NAMES & members.keys())
+            secure = any(members[n][2].lower() == b"true" for n in _SECURE & members.keys())
+            if named or secure:
+                for name in _PAIR_VALUES & members.keys():
+                    span = _value(text, members[name].start(2), 0)
+                    if span is not None:
+                        yield span
+
+    def _is_secret(self, quoted: bytes) -> bool:
+        name = quoted.strip(b'"').lower().translate(None, b"_-.")
+        return name in self._keys or name.endswith(b"password")
+
+    def _by_patterns(self, text: bytes) -> Iterator[_Span]:
+        """Find what patterns match inside texts that are values."""
+        for string in _STRING.finditer(text):
+            if _COLON.match(text, string.end()) is None:
+                for pattern in self._patterns:
+                    for found in pattern.finditer(text, string.start() + 1, string.end() - 1):
+                        if found[0]:
+                            yield (*found.span(), _MARK)
 
     def _under_key(self, text: bytes, lowered: bytes, stem: bytes) -> Iterator[_Span]:
         at = -1
