@@ -14,12 +14,15 @@ needs() { # needs TEST PACKAGE...
 # Debian splits venv's installer off; without it `python3 -m venv` makes no environment.
 needs "${PYTHON:-python3} -c 'import ensurepip, venv'" python3-venv
 
+# promtool tests the alerts, and a real Prometheus scrapes in the tests.
+needs "command -v promtool" prometheus
+
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 	echo "please install:$missing (or their like; not root on Debian, so not done here)" >&2
 	exit 0
 fi
 # shellcheck disable=SC2086 # a list of names
-{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $missing; } >&2 ||
+{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing; } >&2 ||
 	echo "could not install:$missing" >&2
 exit 0

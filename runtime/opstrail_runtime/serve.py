@@ -18,7 +18,7 @@ from opstrail_runtime.health import serve_health
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.kafka_topics import UnequalPartitions
 from opstrail_runtime.log_text import printable_trace, printable_values
-from opstrail_runtime.loop import OffsetsMissing, OurBug
+from opstrail_runtime.loop import Loop, OffsetsMissing, OurBug
 from opstrail_runtime.settings import ServiceSettings, TelemetrySettings
 from opstrail_runtime.stage import Stage
 from opstrail_runtime.telemetry import LOOP_BEAT
@@ -108,11 +108,14 @@ def shown(settings: ServiceSettings) -> dict[str, object]:
     return settings.model_dump(mode="json")
 
 
-def until_available(build: Callable[[], T], stop: StopSignal) -> T | None:
+def until_available(
+    build: Callable[[], T], stop: StopSignal, *, beat: Callable[[], None] = lambda: None
+) -> T | None:
     """Build what needs other servers, waiting while they are away; None when told to stop."""
     backoff = Backoff(first_s=0.5, longest_s=30, rng=random.Random(os.getpid()))  # noqa: S311
     attempt = 0
     while not stop.is_set():
+        beat()
         try:
             return build()
         except Unavailable as away:
@@ -135,21 +138,23 @@ def serve_stage(
     stop = StopSignal()
     stop.listen()
     log.info("starting", slot=settings.slot.name_of(role), settings=shown(settings))
+    beat = LOOP_BEAT.labels(role)
+    beat.set_to_current_time()
+    loops: list[Loop] = []
     try:
-        stage = until_available(build, stop)
-        if stage is None:
-            return 0
-        loop = new_loop(settings, role, topics, stage, stop.is_set)
-        beat = LOOP_BEAT.labels(role)
-        beat.set(time.time())
+        # Before anything else answers: who waits for the registry lives, and is not ready.
         if settings.telemetry.port:
             serve_health(
                 settings.telemetry.host,
                 settings.telemetry.port,
                 seconds_since_beat=lambda: time.time() - beat._value.get(),  # noqa: SLF001
-                ready=lambda: loop.ready,
+                ready=lambda: any(loop.ready for loop in loops),
             )
-        loop.run()
+        stage = until_available(build, stop, beat=beat.set_to_current_time)
+        if stage is None:
+            return 0
+        loops.append(new_loop(settings, role, topics, stage, stop.is_set))
+        loops[0].run()
     except _SAID_PLAINLY as error:
         log.error("stopped", why=str(error), kind=type(error).__name__)  # noqa: TRY400
         return 1

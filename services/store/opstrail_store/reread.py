@@ -19,6 +19,7 @@ from opstrail_runtime.fact_topics import ACCOUNTS, STACK_FACTS, add_facts, usabl
 from opstrail_runtime.log import Log
 from opstrail_runtime.source import Committed, Lease
 from opstrail_runtime.stage import Output, Partition, Pulse, Record
+from opstrail_runtime.telemetry import emit
 from opstrail_schemas.codec import Codec
 from opstrail_schemas.facts import concerned_by, facts_in
 from opstrail_schemas.identity import event_key
@@ -26,6 +27,7 @@ from opstrail_schemas.messages import Account, RawEvent, StackFact
 from opstrail_schemas.topics import TopicName
 from opstrail_store.stored_documents import Known
 from opstrail_store.stored_event import event_in
+from opstrail_store.telemetry import EventsReread
 
 MOST_KEYS = 20_000  # in one query; OpenSearch takes 65,536
 MOST_BEHIND = 20_000  # events that may be on their way while more are sent
@@ -224,6 +226,7 @@ class Reread:
         self._wait_while(self._crowd, MOST_BEHIND)
         self.writer.commit(outputs, {}, Lease(0))
         self.result.sent += len(outputs)
+        emit(EventsReread(len(outputs), self.result.examined))
         self.say(f"{self.result.sent:,} events sent, of {self.result.examined:,} examined")
 
     # Waiting
