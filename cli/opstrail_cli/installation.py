@@ -8,6 +8,7 @@ from opstrail_runtime.stage import Pulse
 from opstrail_runtime.wiring import group_id, new_admin, new_lags, new_registry
 from opstrail_schemas.topics import TopicName
 from opstrail_store.index_name import IndexNames
+from opstrail_store.opensearch_errors import translated
 from opstrail_store.settings import Settings
 from opstrail_store.store_setup import execute, plan
 from opstrail_store.templates import Layout
@@ -44,10 +45,11 @@ class Installation:
 
     def pending_retries(self) -> int:
         """Return how many dead letters will be tried again by themselves."""
-        self._opensearch.indices.refresh(index=self._names.dead_letters)
-        found = self._opensearch.count(
-            index=self._names.dead_letters, body={"query": {"exists": {"field": "retryAt"}}}
-        )
+        with translated():
+            self._opensearch.indices.refresh(index=self._names.dead_letters)
+            found = self._opensearch.count(
+                index=self._names.dead_letters, body={"query": {"exists": {"field": "retryAt"}}}
+            )
         number: int = found["count"]
         return number
 

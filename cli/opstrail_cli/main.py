@@ -13,6 +13,7 @@ COMMANDS = {
     "enrich": "opstrail_enrich.commands:enrich",
     "store": "opstrail_store.commands:store",
     "catalog": "opstrail_enrich.commands:catalog",
+    "dead-letters": "opstrail_cli.dead_letters_commands:dead_letters",
     "schemas": "opstrail_cli.schemas_commands:schemas",
     "topics": "opstrail_cli.schemas_commands:topics",
 }
@@ -25,7 +26,7 @@ class LazyGroup(click.Group):
         """Return the names of the commands."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Return a command by its name."""
         if cmd_name not in COMMANDS:
             return None
@@ -36,8 +37,24 @@ class LazyGroup(click.Group):
             if error.name and error.name.startswith("opstrail_"):
                 raise
             # The extra `local` is not installed: images do without it.
-            ctx.fail(f"`{cmd_name}` needs the package {error.name}: install opstrail[local]")
+            return _lacking(cmd_name, str(error.name))
         return command
+
+
+def _lacking(name: str, package: str) -> click.Command:
+    """Return a command in the place of one that cannot be imported; it says what is missing."""
+
+    @click.command(
+        name,
+        help=f"(Needs the package {package}: install opstrail[local].)",
+        context_settings={"ignore_unknown_options": True},
+        add_help_option=False,
+    )
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    def lacking(words: tuple[str, ...]) -> None:  # noqa: ARG001 - whatever they are
+        raise click.UsageError(f"`{name}` needs the package {package}: install opstrail[local]")
+
+    return lacking
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

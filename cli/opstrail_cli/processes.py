@@ -83,7 +83,8 @@ class Service:
                 self.start()
             return
         self.restarts += 1
-        if self.restarts > MOST_RESTARTS:
+        # What was read of stdin is gone with it: the rest would pass for the whole.
+        if self.restarts > MOST_RESTARTS or self.reads_stdin:
             raise KeepsDying(
                 f"{self.name} ended {self.restarts} times, last with code {self.exit_code}. "
                 f"The end of {self.log}:\n{self.log_tail()}"

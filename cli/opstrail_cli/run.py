@@ -22,7 +22,12 @@ from rich.table import Table
 from opstrail_cli.counts import Counts, balance, scraped
 from opstrail_cli.installation import Installation
 from opstrail_cli.processes import KeepsDying, Service, stop
-from opstrail_runtime.errors import Unavailable
+from opstrail_ingest.folder_source import FolderSource
+from opstrail_ingest.places import BadSource, Files, Stdin, place
+from opstrail_runtime.errors import Refused, Unavailable
+from opstrail_runtime.kafka_errors import KafkaRefuses
+from opstrail_runtime.kafka_topics import UnequalPartitions
+from opstrail_schemas.registry import NotCompatible, NotRegistered
 from opstrail_schemas.topics import TopicName
 from opstrail_store.settings import Settings
 
@@ -50,6 +55,19 @@ _SERVERS = (
 )
 
 
+# What a user can mend: said in one line, without a traceback.
+_SAID_PLAINLY = (
+    KafkaRefuses,
+    KeepsDying,
+    NotCompatible,
+    NotRegistered,
+    OSError,
+    Refused,
+    Unavailable,
+    UnequalPartitions,
+)
+
+
 class NotConfigured(click.UsageError):
     """Some servers are named, others are not."""
 
@@ -74,11 +92,22 @@ def servers_environment(say: Callable[[str], None]) -> dict[str, str]:
             f"{', '.join(named)} set, but not {missing}. Name them all, or none: "
             "then local servers are started"
         )
-    from opstrail_local.instance import up  # noqa: PLC0415 - an optional extra
-    from opstrail_local.places import default_cache, default_state  # noqa: PLC0415
-
+    try:
+        from opstrail_local.errors import LocalServersError  # noqa: PLC0415 - an optional extra
+        from opstrail_local.instance import up  # noqa: PLC0415
+        from opstrail_local.places import default_cache, default_state  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise NotConfigured(
+            f"no servers are named ({', '.join(_SERVERS)}), and local ones need the package "
+            f"{error.name}: install opstrail[local]"
+        ) from error
     say("No servers are configured: local ones are started (`opstrail local down` stops them).")
-    return up(default_state(), cache=default_cache()).environment()
+    # S3 and SQS are AWS's own unless the user names others: SOURCE may be a real bucket.
+    try:
+        environment = up(default_state(), cache=default_cache()).environment()
+    except LocalServersError as error:
+        raise click.ClickException(str(error)) from error
+    return {name: environment[name] for name in _SERVERS}
 
 
 @contextlib.contextmanager
@@ -182,8 +211,14 @@ def run(source: str, *, until_idle: bool, as_json: bool) -> None:
     """
     out = Console(stderr=True)
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    _check(source)
     try:
         with own_slot(state_folder() / "slots") as (namespace, number):
+            if number and isinstance(place(source), Files | Stdin):
+                raise click.UsageError(
+                    "another run is under way on this machine: files of its folders and of yours "
+                    "would be given to each other's services. Run this when that has ended"
+                )
             environment = {
                 **servers_environment(out.print),
                 "OPSTRAIL_SLOT__NAMESPACE": namespace,
@@ -191,10 +226,10 @@ def run(source: str, *, until_idle: bool, as_json: bool) -> None:
                 "OPSTRAIL_TELEMETRY__LOG_FORMAT": "json",
             }
             os.environ.update(environment)
-            result = _run(source, until_idle=until_idle, number=number, out=out)
+            result, interrupted = _run(source, until_idle=until_idle, number=number, out=out)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-    except (KeepsDying, Unavailable) as error:
+    except _SAID_PLAINLY as error:
         raise click.ClickException(str(error)) from error
     if as_json or not sys.stdout.isatty():
         click.echo(result.as_json())
@@ -202,10 +237,21 @@ def run(source: str, *, until_idle: bool, as_json: bool) -> None:
         Console().print(result.table())
     out.print(f"To search: {result.search}", highlight=False)
     left = result.dead_letters or result.pending_retries
-    sys.exit(EXIT_LEFTOVERS if left else EXIT_DONE)
+    sys.exit(EXIT_INTERRUPTED if interrupted else EXIT_LEFTOVERS if left else EXIT_DONE)
 
 
-def _run(source: str, *, until_idle: bool, number: int, out: Console) -> Result:
+def _check(source: str) -> None:
+    """Refuse a misspelt SOURCE before anything is started. Raises UsageError."""
+    try:
+        found = place(source)
+        if isinstance(found, Files):
+            FolderSource(found.path)
+    except BadSource as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _run(source: str, *, until_idle: bool, number: int, out: Console) -> tuple[Result, bool]:
+    """Return what was done, and whether a signal ended it."""
     began = time.monotonic()
     installation = Installation(Settings())
     _until_available(installation.set_up, out)
@@ -226,16 +272,20 @@ def _run(source: str, *, until_idle: bool, number: int, out: Console) -> Result:
     ]
     once = ["--once"] if until_idle else []
     run = Run(services, service("discover", "ingest", "discover", source, *once), installation)
+    interrupted = False
     try:
         run.follow(lambda text: out.print(text, highlight=False))
+    except KeyboardInterrupt:
+        interrupted = True
+        run.take_counts()
     finally:
         run.stop()
-    if (odd := balance(run.counts, READS)) and not run.restarts:
+    if (odd := balance(run.counts, READS)) and not run.restarts and not interrupted:
         out.print(f"[yellow]The counters do not add up: {odd}. This is a bug.[/yellow]")
     result = _result(run, installation, time.monotonic() - began)
     if source == "-" and not result.pending_retries:
         shutil.rmtree(_stdin_folder(number), ignore_errors=True)
-    return result
+    return result, interrupted
 
 
 def _until_available(act: Callable[[], None], out: Console) -> None:
@@ -277,6 +327,7 @@ class Run:
     discover: Service
     installation: Installation
     counts: Counts = field(default_factory=Counts)
+    _repaired_at: float = 0
 
     @property
     def restarts(self) -> int:
@@ -318,7 +369,7 @@ class Run:
     def wait(self, seconds: float, *, why: str) -> None:  # noqa: ARG002 - the protocol's
         """Start again what died, and sleep."""
         self._watch()
-        self._take_counts()
+        self.take_counts()
         time.sleep(seconds)
 
     def _until_idle(self, say: Callable[[str], None]) -> None:
@@ -327,14 +378,23 @@ class Run:
             listed = self._watch()
             behind = self._behind()
             if listed and behind is None and all(each.pid for each in self.services):
-                self._take_counts()
+                self.take_counts()
                 return
-            self._take_counts()
+            self.take_counts()
+            if not listed and behind is None:
+                self._repair_when_more_is_stored(say)
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
                 stored = self.counts.total("records_out", stage="store")
                 say(f"{said - began:.0f} s: {stored:,} stored; {behind or 'listing'}")
             time.sleep(POLL_S)
+
+    def _repair_when_more_is_stored(self, say: Callable[[str], None]) -> None:
+        """Repair in a run without end, each time that it comes to rest."""
+        stored = self.counts.total("records_out", stage="store")
+        if stored > self._repaired_at:
+            self._repaired_at = stored
+            self._repair(say)
 
     def stop(self) -> None:
         """Stop all: first what brings new files, then the services."""
@@ -364,7 +424,8 @@ class Run:
             return f"waiting for {away}"
         return None
 
-    def _take_counts(self) -> None:
+    def take_counts(self) -> None:
+        """Read the metrics of all that run."""
         for each in (*self.services, self.discover):
             page = scraped(each.port) if each.pid else None
             if page is not None:

@@ -6,7 +6,8 @@ Who finds it after a death takes care: one input, then eight, then sixty-four to
 before each of them commits `trying` with their number. Who finds `trying` with more than one takes
 an eighth of it until that portion is behind; who finds it with one input counts a death, and the
 third one sets that input aside. Progress grows the portion again; a clean stop clears the mark.
-Five inputs set aside without progress between them: it is our bug, and the service stops.
+Five inputs set aside without progress between them: it is our bug, and the service stops. The mark
+also counts inputs in a row of which nothing but dead letters came: see `Limits.most_refused`.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ LARGEST_PORTION = 512
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What stands beside a committed offset. `size` is the portion in work (0: not careful),
-    `end` the offset behind it.
+    `end` the offset behind it, `refused` the inputs before it that were refused in a row.
     """
 
     stopped: bool = False
@@ -28,6 +29,7 @@ class Mark:
     end: int = 0
     deaths: int = 0
     set_aside: int = 0
+    refused: int = 0
 
 
 CLEAN = Mark(stopped=True)
@@ -35,27 +37,32 @@ RUNNING = Mark()
 
 
 def text_of(mark: Mark) -> str:
-    """Return the mark as it is committed; a clean stop is no text at all."""
+    """Return the mark as it is committed; a clean stop with nothing to tell is no text at all."""
+    counts = f"aside={mark.set_aside} refused={mark.refused}"
     if mark.stopped:
-        return ""
+        return f"stopped {counts}" if mark.refused else ""
     if mark.size:
-        return f"trying={mark.size} end={mark.end} deaths={mark.deaths} aside={mark.set_aside}"
-    return f"running aside={mark.set_aside}"
+        return f"trying={mark.size} end={mark.end} deaths={mark.deaths} {counts}"
+    return f"running {counts}"
 
 
 def mark_of(text: str) -> Mark:
     """Read a committed text. One that is not ours (another tool's) counts as a clean stop."""
     words = dict(word.split("=", 1) for word in text.split() if "=" in word)
     try:
+        set_aside, refused = int(words.get("aside", 0)), int(words.get("refused", 0))
         if "trying" in words:
             return Mark(
                 size=int(words["trying"]),
                 end=int(words.get("end", 0)),
                 deaths=int(words.get("deaths", 0)),
-                set_aside=int(words.get("aside", 0)),
+                set_aside=set_aside,
+                refused=refused,
             )
         if text.startswith("running"):
-            return Mark(set_aside=int(words.get("aside", 0)))
+            return Mark(set_aside=set_aside, refused=refused)
+        if text.startswith("stopped"):
+            return Mark(stopped=True, refused=refused)
     except ValueError:
         return CLEAN
     return CLEAN

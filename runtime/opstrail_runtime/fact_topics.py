@@ -31,8 +31,18 @@ def add_facts(records: Iterable[Record], codec: Codec[Fact], table: FactTable[Fa
 
 def usable_fact(record: Record, codec: Codec[Fact]) -> Fact | None:
     """Return the fact; None for what is none, and for a version that this code does not know."""
+    fact = _fact(record, codec)
+    return fact if fact is not None and fact.fact_version == FACT_VERSION else None
+
+
+def is_newer_fact(record: Record, codec: Codec[Fact]) -> bool:
+    """Whether it is a fact of a version that later code will know."""
+    fact = _fact(record, codec)
+    return fact is not None and fact.fact_version > FACT_VERSION
+
+
+def _fact(record: Record, codec: Codec[Fact]) -> Fact | None:
     try:
-        fact = decoded(codec, record)
+        return decoded(codec, record)
     except InvalidRecord:
         return None
-    return fact if fact.fact_version == FACT_VERSION else None

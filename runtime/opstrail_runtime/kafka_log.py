@@ -21,6 +21,7 @@ from opstrail_schemas.topics import TopicName
 TIMEOUT_S = 10.0
 MOST_AT_ONCE = 5_000
 SAMPLE_RECORDS = 200
+SILENT_S = 60.0
 POLL_S = 0.02  # consume() waits this long for its last message; partitions end quickly
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -110,8 +111,13 @@ class KafkaLog:
             consumer.assign(
                 [TopicPartition(self._names.full(partition.topic), partition.number, start)]
             )
+            silent_s = 0.0
             while self._positions[partition] < end:
-                for message in consumer.consume(MOST_AT_ONCE, POLL_S):
+                messages = consumer.consume(MOST_AT_ONCE, POLL_S)
+                silent_s = 0.0 if messages else silent_s + POLL_S
+                if silent_s > SILENT_S:
+                    raise Unavailable("kafka", f"no answer for {SILENT_S:.0f} s")
+                for message in messages:
                     error = message.error()
                     if error is None:
                         record = record_of(message, self._names)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from opstrail_runtime.errors import OutcomeUnknown
+from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.kafka_errors import error_of, translated, translated_in_transaction
 from opstrail_runtime.source import Committed, Lease
 from opstrail_runtime.stage import Output, Partition
@@ -41,11 +42,15 @@ class KafkaWriter:
         self._delivered, self._failed = 0, None
         try:
             producer.begin_transaction()
-            for output in outputs:
+            for number, output in enumerate(outputs):
+                if number == len(outputs) // 2:
+                    pass_by("mid-produce")
                 self._produce(producer, output)
             # A flush sends at once; commit_transaction alone waits for linger.ms (measured).
             producer.flush(TIMEOUT_S)
             self._check_deliveries(len(outputs))
+            if outputs:
+                pass_by("after-produce")
             if offsets:
                 producer.send_offsets_to_transaction(
                     [
@@ -57,6 +62,7 @@ class KafkaWriter:
                     lease.group,
                     OFFSETS_TIMEOUT_S,
                 )
+                pass_by("after-offsets")
             producer.commit_transaction(TIMEOUT_S)
         except KafkaException as error:
             self._drop()

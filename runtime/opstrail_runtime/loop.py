@@ -10,6 +10,7 @@ Nothing here knows what the records mean. What can happen and what follows:
 | Unavailable | wait with back-off while polling, then the same records again |
 | LeaseLost | rewind to the committed offsets, read again |
 | Refused | marks cleared, since no input is to blame; then the process ends |
+| too many inputs in a row that are dead letters | the same; the next one ends at once |
 | Fenced, any other error | the process ends; see crash_marks.py for what the next one does |
 | a stop signal | after the commit in work: marks cleared, slot and partitions given back |
 """
@@ -32,6 +33,7 @@ from opstrail_runtime.crash_marks import (
     text_of,
 )
 from opstrail_runtime.errors import Fenced, LeaseLost, OutcomeUnknown, Refused, Unavailable
+from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.source import Batch, Committed, Lease, Source
 from opstrail_runtime.stage import Commit, Partition, Record, Stage
 from opstrail_runtime.telemetry import (
@@ -58,19 +60,24 @@ class OffsetsMissing(Exception):
     """A partition has no committed offset and its log does not start at 0: say where to begin."""
 
 
+class TooManyRefused(Exception):
+    """Input after input became a dead letter: it is rarely the inputs."""
+
+
 class OurBug(Exception):
     """Inputs kill the process one after the other: it is not the inputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much the loop takes at once, and how long it waits."""
+    """How much the loop takes at once, how long it waits, and what it does not put up with."""
 
     most_records: int = 2_000
     poll_s: float = 0.2
     drain_s: float = 20.0
     from_earliest: bool = False
     clear_crash_marks: bool = False
+    most_refused: int = 0  # inputs of a partition in a row; 0: no limit
 
 
 @dataclass(slots=True)
@@ -88,6 +95,7 @@ class Loop:
     ready: bool = False
     _positions: dict[Partition, int] = field(default_factory=dict)
     _cares: dict[Partition, Care] = field(default_factory=dict)
+    _refused: dict[Partition, int] = field(default_factory=dict)  # inputs in a row, so far
     _waiting_to_begin: set[Partition] = field(default_factory=set)
     _stop_asked_at: float | None = None
     _polled_at: float = 0.0
@@ -95,13 +103,16 @@ class Loop:
     _failures: int = 0
 
     def run(self) -> None:
-        """Work until a stop is asked for. Raises Fenced, Refused, OffsetsMissing, OurBug, bugs."""
+        """Work until a stop is asked for.
+
+        Raises Fenced, Refused, OffsetsMissing, TooManyRefused, OurBug, bugs.
+        """
         try:
             with suppress(Stopping):  # what is not committed is read again by whoever comes next
                 while not self.stopping():
                     self.step()
             self._stop_cleanly()
-        except Refused:
+        except (Refused, TooManyRefused):
             # Else the next process would take this end for a death at the input that was in work.
             with suppress(Refused, Fenced):
                 self._stop_cleanly()
@@ -175,6 +186,7 @@ class Loop:
         if not batch.records:
             self._commit_ends()
             return 0
+        pass_by("after-poll")
         if not self.source.holds(batch.lease):
             raise LeaseLost("a rebalance came while partitions were restored")
         careful = [record for record in batch.records if self._cares[record.partition].size]
@@ -211,6 +223,7 @@ class Loop:
         for partition in partitions:
             self._positions.pop(partition, None)
             self._cares.pop(partition, None)
+            self._refused.pop(partition, None)
             self._waiting_to_begin.discard(partition)
         self.stage.forget(partitions)
 
@@ -221,10 +234,13 @@ class Loop:
         self.writer.commit((), {}, self.source.lease())
         new = sorted(self._waiting_to_begin)
         self.stage.restore(new, self)
+        pass_by("after-restore")
         committed = self._where_to_begin(new)
         for partition, (at, mark) in committed.items():
             self._positions[partition] = at
             self._cares[partition] = care_after(mark)
+            self._refused[partition] = mark.refused
+            self._check_refused(partition)
             if self._cares[partition].is_our_bug:
                 raise OurBug(
                     f"{self.name}: {self._cares[partition].set_aside} inputs in a row from "
@@ -233,7 +249,7 @@ class Loop:
                     "--clear-crash-marks"
                 )
         untouched = {
-            partition: Committed(at, text_of(RUNNING))
+            partition: Committed(at, text_of(replace(RUNNING, refused=mark.refused)))
             for partition, (at, mark) in committed.items()
             if mark.stopped
         }
@@ -274,7 +290,7 @@ class Loop:
         while records:
             try:
                 for commit in self.stage.work(records, self):
-                    self._commit(commit, lease, RUNNING, under_way)
+                    self._commit(commit, lease, RUNNING, under_way, records)
                     records = [r for r in records if r.offset >= self._positions[r.partition]]
                     attempt = 0
                     if records:
@@ -299,7 +315,10 @@ class Loop:
                 portion = records[:1]
             else:
                 portion = records[: care.size]
-                at, mark = portion[0].offset, care.mark(portion[-1].offset + 1)
+                at = portion[0].offset
+                mark = replace(
+                    care.mark(portion[-1].offset + 1), refused=self._refused.get(partition, 0)
+                )
                 self.writer.commit((), {partition: Committed(at, text_of(mark))}, lease)
                 # A chunk of a file that got through is progress: earlier deaths do not count.
                 self._work(portion, lease, {partition: replace(mark, deaths=0, set_aside=0)})
@@ -320,28 +339,79 @@ class Loop:
         lease: Lease,
         mark: Mark,
         under_way: Mapping[Partition, Mark] | None = None,
+        records: Sequence[Record] = (),
     ) -> None:
         if not self.source.holds(lease):
             raise LeaseLost("a rebalance came before the commit")
         began = self.monotonic()
+        refused = self._refused_in_a_row(commit, records)
         offsets = {
-            partition: Committed(at, text_of(mark)) for partition, at in commit.offsets.items()
+            partition: Committed(at, text_of(replace(mark, refused=refused.get(partition, 0))))
+            for partition, at in commit.offsets.items()
         } or {
             partition: Committed(self._positions[partition], text_of(part))
-            for partition, part in (under_way or {}).items()
+            for partition, part in (under_way or self._unmoved(records[:1], mark)).items()
         }
+        pass_by("before-transaction")
         self.writer.commit(commit.outputs, offsets, lease)
+        pass_by("after-commit")
         self._positions.update(commit.offsets)
+        self._refused.update(refused)
         commit.after()
         emit(TransactionCommitted(self.name, len(commit.outputs), self.monotonic() - began))
         reasons = Counter(output.reason for output in commit.outputs if output.reason)
         if reasons:
             emit(DeadLettersWritten(self.name, reasons))
+        for partition in commit.refused:
+            self._check_refused(partition)
+
+    def _unmoved(self, first: Sequence[Record], mark: Mark) -> dict[Partition, Mark]:
+        """Return the mark for a part of an input, whose offset does not move yet.
+
+        It is committed where it stands: Kafka compares the group's metadata with the group for
+        offsets only. Without any, a stalled process whose partitions another one had taken over
+        wrote the parts of a large file a second time (found by the model in tests/support/checker).
+        """
+        return {
+            record.partition: replace(mark, refused=self._refused.get(record.partition, 0))
+            for record in first
+        }
+
+    def _refused_in_a_row(self, commit: Commit, records: Sequence[Record]) -> dict[Partition, int]:
+        """Count on, in the partitions where a commit refuses all its inputs; else from 0 again."""
+        inputs = Counter(
+            record.partition
+            for record in records
+            if record.offset < commit.offsets.get(record.partition, 0)
+        )
+        return {
+            partition: self._refused.get(partition, 0) + number
+            if (number := commit.refused.get(partition, 0)) >= inputs[partition]
+            else number
+            for partition in commit.offsets
+        }
+
+    def _check_refused(self, partition: Partition) -> None:
+        number = self._refused.get(partition, 0)
+        if 0 < self.limits.most_refused <= number:
+            raise TooManyRefused(
+                f"{self.name}: {number} inputs in a row from {partition.topic} {partition.number} "
+                "became dead letters, so it is rarely the inputs. Mend the cause, start it with "
+                "--clear-crash-marks, then `opstrail dead-letters retry`"
+            )
 
     def _commit_ends(self) -> None:
         """Commit the end of partitions that are read to it: control records count as lag else."""
         ends = {
-            partition: Committed(end, text_of(Mark(set_aside=self._cares[partition].set_aside)))
+            partition: Committed(
+                end,
+                text_of(
+                    Mark(
+                        set_aside=self._cares[partition].set_aside,
+                        refused=self._refused.get(partition, 0),
+                    )
+                ),
+            )
             for partition, end in self.source.ends().items()
             if end > self._positions.get(partition, end)
         }
@@ -409,7 +479,10 @@ class Loop:
             return  # our positions may be behind what is committed: never go back
         self._note_changes()  # what went is another member's now
         clean = {
-            partition: Committed(at, text_of(CLEAN)) for partition, at in self._positions.items()
+            partition: Committed(
+                at, text_of(replace(CLEAN, refused=self._refused.get(partition, 0)))
+            )
+            for partition, at in self._positions.items()
         }
         try:
             if clean:

@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 
 import structlog
 
+from opstrail_runtime import failpoints
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import Fenced, Refused, Unavailable
 from opstrail_runtime.health import serve_health
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.kafka_topics import UnequalPartitions
 from opstrail_runtime.log_text import printable_trace, printable_values
-from opstrail_runtime.loop import Loop, OffsetsMissing, OurBug
+from opstrail_runtime.loop import Loop, OffsetsMissing, OurBug, TooManyRefused
 from opstrail_runtime.settings import ServiceSettings, TelemetrySettings
 from opstrail_runtime.stage import Stage
 from opstrail_runtime.telemetry import LOOP_BEAT
@@ -36,6 +37,7 @@ _SAID_PLAINLY = (
     OffsetsMissing,
     OurBug,
     Refused,
+    TooManyRefused,
     UnequalPartitions,
 )
 
@@ -109,9 +111,12 @@ def shown(settings: ServiceSettings) -> dict[str, object]:
 
 
 def until_available(
-    build: Callable[[], T], stop: StopSignal, *, beat: Callable[[], None] = lambda: None
+    build: Callable[[], T], stop: StopSignal, beat: Callable[[], None] = lambda: None
 ) -> T | None:
-    """Build what needs other servers, waiting while they are away; None when told to stop."""
+    """Build what needs other servers, waiting while they are away; None when told to stop.
+
+    It beats before each try: no restart comes from an outage.
+    """
     backoff = Backoff(first_s=0.5, longest_s=30, rng=random.Random(os.getpid()))  # noqa: S311
     attempt = 0
     while not stop.is_set():
@@ -137,12 +142,12 @@ def serve_stage(
     structlog.contextvars.bind_contextvars(service=role)
     stop = StopSignal()
     stop.listen()
+    failpoints.arm(role, os.environ)
     log.info("starting", slot=settings.slot.name_of(role), settings=shown(settings))
     beat = LOOP_BEAT.labels(role)
     beat.set_to_current_time()
     loops: list[Loop] = []
     try:
-        # Before anything else answers: who waits for the registry lives, and is not ready.
         if settings.telemetry.port:
             serve_health(
                 settings.telemetry.host,
@@ -150,7 +155,7 @@ def serve_stage(
                 seconds_since_beat=lambda: time.time() - beat._value.get(),  # noqa: SLF001
                 ready=lambda: any(loop.ready for loop in loops),
             )
-        stage = until_available(build, stop, beat=beat.set_to_current_time)
+        stage = until_available(build, stop, beat.set_to_current_time)
         if stage is None:
             return 0
         loops.append(new_loop(settings, role, topics, stage, stop.is_set))

@@ -282,6 +282,12 @@ class LoopSettings(Section):
         default=False,
         description="Forget which inputs killed the process, after the service was mended.",
     )
+    most_refused: int = Field(
+        1_000,
+        ge=0,
+        description="Inputs in a row of a partition that may become dead letters before the "
+        "service stops; 0: any number.",
+    )
 
 
 class Told(BaseSettings):

@@ -47,11 +47,14 @@ class Commit:
     `offsets` holds the offset of the next record to read, per partition; empty for a chunk of a
     file whose notice is not done yet. `after` runs once the transaction is committed: there, and
     nowhere else, a stage changes its own state (window, ledger), so that an abort leaves no trace.
+    `refused` counts, by partition, inputs that were read and of which only dead letters came: not
+    what waits for another try, and not conflicts. Too many in a row stop the service.
     """
 
     outputs: Sequence[Output] = ()
     offsets: Mapping[Partition, int] = field(default_factory=dict)
     after: Callable[[], None] = nothing
+    refused: Mapping[Partition, int] = field(default_factory=dict)
 
 
 class Pulse(Protocol):

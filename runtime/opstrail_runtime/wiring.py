@@ -221,6 +221,7 @@ def new_loop(
             drain_s=settings.loop.drain_s,
             from_earliest=settings.loop.from_earliest,
             clear_crash_marks=settings.loop.clear_crash_marks,
+            most_refused=settings.loop.most_refused,
         ),
         backoff=Backoff(first_s=0.5, longest_s=30, rng=random.Random(os.getpid())),  # noqa: S311
         monotonic=time.monotonic,

@@ -184,6 +184,7 @@ class FileNotice(Message, frozen=True, kw_only=True):
     noticed_at: int
     forced: bool = False
     retry_of: str | None = None
+    retry_of_also: list[str] = []
 
 
 class TrailFile(Message, frozen=True, kw_only=True):

@@ -25,6 +25,10 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from opensearchpy import OpenSearch
 from opensearchpy.helpers import scan
 
+from opstrail_runtime.dead_letters import key_of
+from opstrail_schemas.codec import encode_body, frame
+from opstrail_schemas.messages import DeadLetter
+from opstrail_schemas.topics import TopicName, topic
 from tests.support.servers import Servers
 
 LOOK_EVERY_S = 0.05
@@ -177,6 +181,10 @@ class Installed:
 
     # Processes
 
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return what a process of ours is given; settings may be added."""
+        return {**os.environ, **self._settings, **more}
+
     def start(self, *command: str, **more: str) -> Running:
         """Start `opstrail COMMAND`; settings may be added for this process."""
         self._runs += 1
@@ -184,7 +192,7 @@ class Installed:
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = psutil.Popen(
                 [sys.executable, "-m", "opstrail_cli.main", *command],
-                env={**os.environ, **self._settings, **more},
+                env=self.environment(**more),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -324,7 +332,9 @@ class Installed:
 
     def produce(self, name: str, values: Iterable[tuple[int, bytes, bytes]]) -> list[Place]:
         """Write (partition, key, value) to a topic as anybody could; return where they are."""
-        producer = Producer({"bootstrap.servers": self._addresses.kafka})
+        producer = Producer(
+            {"bootstrap.servers": self._addresses.kafka, "partitioner": "murmur2_random"}
+        )
         places: list[Place] = []
 
         def delivered(error: KafkaError | None, message: Any) -> None:
@@ -335,6 +345,17 @@ class Installed:
             producer.produce(self.topic(name), value, key, partition, on_delivery=delivered)
         assert producer.flush(60) == 0
         return places
+
+    def bury(self, letters: Iterable[DeadLetter]) -> list[Place]:
+        """File dead letters, as a stage would."""
+        registry = SchemaRegistryClient({"url": self._addresses.registry})
+        subject = topic(TopicName.DEAD_LETTERS).subject
+        schema_id = registry.get_latest_version(subject).schema_id
+        assert schema_id is not None
+        return self.produce(
+            "dead-letters",
+            [(-1, key_of(letter), frame(schema_id, encode_body(letter))) for letter in letters],
+        )
 
     def clear(self) -> None:
         """Take topics and indices away, so that the next test finds quiet servers."""

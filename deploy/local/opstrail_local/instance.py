@@ -94,6 +94,10 @@ def down(state: Path, *, delete_data: bool = False, console: Console | None = No
             if left:
                 raise LocalServersError(f"still running after SIGKILL: {', '.join(left)}")
         if delete_data:
+            if known is None:
+                raise LocalServersError(
+                    f"{state} is no folder of local servers: nothing is deleted"
+                )
             shutil.rmtree(state)
 
 

@@ -114,7 +114,7 @@ def import_stacks(
         facts = stack_facts(
             _saved(files),
             account_id=account,
-            accounts_of_stacks={s.stack_id: s.account_id for s in known.stacks()},
+            accounts_of_stacks=known.accounts_of_stacks(),
             valid_from=_ms(valid_from),
         )
         plan = plan_import(facts, known.facts.__contains__, known.contradictions)
@@ -175,8 +175,7 @@ def show_stack(name_or_id: str) -> None:
         show(
             [
                 _stack_row(stack)
-                | dict(sorted(stack.attributes.items()))
-                | dict(sorted(known.details(stack.account_id, stack.stack_id).items()))
+                | dict(sorted(known.everything(stack.account_id, stack.stack_id).items()))
                 for stack in _called(known, name_or_id)
             ]
         )

@@ -14,6 +14,7 @@ from opstrail_enrich.window import Seen, Window, content_of
 from opstrail_runtime.codecs import decoded
 from opstrail_runtime.dead_letters import DeadLetters, clipped
 from opstrail_runtime.errors import InvalidRecord
+from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.log import Log
 from opstrail_runtime.stage import Commit, Output, Partition, Pulse, Record
 from opstrail_runtime.telemetry import RecordsCounted, StateRestored, emit
@@ -48,6 +49,7 @@ class _Batch:
     came: int = 0
     repeats: int = 0
     dead: dict[str, int] = field(default_factory=dict)
+    refused: dict[Partition, int] = field(default_factory=dict)
     # Identities of this transaction: the window learns of them when it is committed.
     fresh: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
 
@@ -113,6 +115,7 @@ class EnrichStage:
                 if (taken := self._taken(record, batch)) is not None:
                     events.append((record, taken))
                     self._learn(taken, batch)
+            pass_by("after-learning")
             for record, event in _beating(events, pulse):
                 batch.add(self._enriched(record, event))
             yield self._commit(batch)
@@ -122,6 +125,7 @@ class EnrichStage:
         crashed = InvalidRecord(
             "the process died three times while it worked on this message", reason="crashed"
         )
+        self.facts.forget_learnt()  # of an attempt before: this commit does not send them
         batch = _Batch()
         self._begin(record, batch)
         batch.bury(
@@ -156,6 +160,7 @@ class EnrichStage:
         except InvalidRecord as error:
             letter = self.dead_letters.of_record(record, error, now_ms=self.now_ms())
             batch.bury(letter, error.reason)
+            batch.refused[record.partition] = batch.refused.get(record.partition, 0) + 1
             return None
         match Seen.NEW if is_reread else self._seen(record, event, batch):
             case Seen.NEW:
@@ -242,7 +247,7 @@ class EnrichStage:
                 )
             )
 
-        return Commit(batch.outputs, batch.offsets, committed)
+        return Commit(batch.outputs, batch.offsets, committed, batch.refused)
 
 
 def _is_reread(record: Record) -> bool:

@@ -11,6 +11,7 @@ from opstrail_enrich.record_view import RecordView, members, parsed, text_of, vi
 from opstrail_enrich.redaction import shown
 from opstrail_enrich.stack_catalog import StackCatalog
 from opstrail_enrich.stack_info import stack_info, stack_of_role
+from opstrail_schemas.event_time import at_its_time
 from opstrail_schemas.facts import version_of
 from opstrail_schemas.identity import event_key
 from opstrail_schemas.messages import Enrichment, RawEvent, StackInfo
@@ -31,7 +32,11 @@ class Catalogs:
 
 
 def enrich(event: RawEvent, catalogs: Catalogs) -> Enrichment:
-    """Return who called, in which account, on which stack, as of the event's own time."""
+    """Return who called, in which account, on which stack, as of the event's own time.
+
+    Of an event with an absurd time only that is told which holds always.
+    """
+    event = at_its_time(event)
     view = view_of(event.raw)
     caller = caller_of(event, view)
     named = named_by(event, view)

@@ -43,7 +43,7 @@ class FactLog:
 
         Waits for no transaction: what it misses is repaired.
         """
-        self._forget_learnt()
+        self.forget_learnt()
         known = self.catalogs
         self._stack_facts(self.log.read_stable(STACK_FACTS, pulse, start=known.stack_facts_offset))
         self._accounts(self.log.read_stable(ACCOUNTS, pulse, start=known.accounts_offset))
@@ -66,7 +66,8 @@ class FactLog:
         """The transaction was committed: its facts are on their topics."""
         self._learnt.clear()
 
-    def _forget_learnt(self) -> None:
+    def forget_learnt(self) -> None:
+        """The transaction was not committed: its facts are on no topic."""
         for fact in self._learnt:
             if isinstance(fact, StackFact):
                 self.catalogs.stacks.facts.remove(digest_of(fact))

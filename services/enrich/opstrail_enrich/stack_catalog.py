@@ -121,17 +121,27 @@ class StackCatalog:
         for account_id, stack_id in sorted(known):
             yield self.stack(account_id, stack_id)
 
-    def details(self, account_id: str, stack_id: str) -> dict[str, str]:
-        """Return what is known last of a stack that shapes no document: settings, tags, rights."""
-        return as_of(
-            LATEST,
-            (
-                Said(f.valid_from, f.event_id, {f"permission:{f.subject_id}": _level(f)})
-                if f.kind == "permission"
-                else _as_said(f)
-                for f in self.facts.about(key_of(account_id, None, "details", stack_id))
-            ),
+    def accounts_of_stacks(self) -> dict[str, str]:
+        """Return the account of each stack id that is known in one account only."""
+        accounts: dict[str, set[str]] = {}
+        for state in self.stacks():
+            accounts.setdefault(state.stack_id, set()).add(state.account_id)
+        return {stack_id: one for stack_id, (one, *more) in accounts.items() if not more}
+
+    def everything(self, account_id: str, stack_id: str) -> dict[str, str]:
+        """Return all that is known last of a stack, also what shapes no document.
+
+        That is settings, tags and rights. A setting that came along with a new name is no detail:
+        whichever was said last counts.
+        """
+        details = (
+            Said(f.valid_from, f.event_id, {f"permission:{f.subject_id}": _level(f)})
+            if f.kind == "permission"
+            else _as_said(f)
+            for f in self.facts.about(key_of(account_id, None, "details", stack_id))
         )
+        stack = self._history(key_of(account_id, None, "stack", stack_id))
+        return as_of(LATEST, (*stack, *details))
 
     def called(self, name_or_id: str) -> list[StackState]:
         """Return the stacks that have this id, or had this name at some time."""
@@ -153,11 +163,11 @@ class StackCatalog:
     def perhaps_stacks_of(self, key: str, at: int | None) -> set[str]:
         """Return the stacks that a weak link speaks for: an address at another stack's instance."""
         weak = [f for f in self.facts.about(key) if _is_weak(f) and holds(f.valid_from, at)]
-        last = max(map(_moment, weak), default=None)
+        last = max(map(moment, weak), default=None)
         return {
             stack_id
             for fact in weak
-            if _moment(fact) == last
+            if moment(fact) == last
             for kind, other in _other_sides(fact, key)
             for stack_id in self.stacks_of(kind, other, fact.valid_from)
         }
@@ -176,16 +186,16 @@ class StackCatalog:
             return found.union(*(self._same_as(fact, key, seen) for fact in facts))
         facts = tuple(fact for fact in facts if holds(fact.valid_from, at))
         registrations = [f for f in facts if f.kind in ("childBelongs", "linkEnds")]
-        began = max(map(_moment, registrations), default=(False, 0, ""))
+        began = max(map(moment, registrations), default=(False, 0, ""))
         found = {
             f.stack_id
             for f in registrations
-            if _moment(f) == began and f.kind == "childBelongs" and f.stack_id
+            if moment(f) == began and f.kind == "childBelongs" and f.stack_id
         }
-        same = [f for f in facts if f.kind == "sameStack" and _moment(f) > began]
-        last = max(map(_moment, same), default=None)
+        same = [f for f in facts if f.kind == "sameStack" and moment(f) > began]
+        last = max(map(moment, same), default=None)
         found = found.union(
-            *(self._same_as(fact, key, seen) for fact in same if _moment(fact) == last)
+            *(self._same_as(fact, key, seen) for fact in same if moment(fact) == last)
         )
         return {stack_id for stack_id in found if not self._is_deleted(facts[0], stack_id, at)}
 
@@ -318,7 +328,8 @@ def _said_by(fact: StackFact) -> dict[str, str]:
     return {**fact.attributes, "stackId": fact.stack_id or ""}
 
 
-def _moment(fact: StackFact) -> tuple[bool, int, str]:
+def moment(fact: StackFact) -> tuple[bool, int, str]:
+    """Return what orders facts by time: what always holds first, ids within a moment."""
     return fact.valid_from is not None, fact.valid_from or 0, fact.event_id or ""
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from opstrail_enrich.stack_catalog import StackCatalog
+from opstrail_enrich.stack_catalog import StackCatalog, moment
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import StackFact
 
@@ -37,7 +37,7 @@ def timeline(catalog: StackCatalog, account_id: str, stack_id: str) -> list[Row]
     about += catalog.facts.about(key_of(account_id, None, "details", stack_id))
     if (orphan := catalog.orphan_of(key_of(account_id, None, "stack", stack_id))) is not None:
         about.append(orphan)
-    return list(_rows(sorted(about, key=_moment), _children(catalog, account_id, stack_id)))
+    return list(_rows(sorted(about, key=moment), _children(catalog, account_id, stack_id)))
 
 
 def when(time_ms: int | None) -> str:
@@ -98,7 +98,3 @@ def _children(catalog: StackCatalog, account_id: str, stack_id: str) -> list[Sta
 
 def _source(fact: StackFact) -> str:
     return fact.source if fact.event_id is None else f"event {fact.event_id}"
-
-
-def _moment(fact: StackFact) -> tuple[bool, int, str]:
-    return fact.valid_from is not None, fact.valid_from or 0, fact.event_id or ""

@@ -34,8 +34,6 @@ class _Part:
 
     def add(self, identity: int, content: int, most: int) -> None:
         """Add an entry that is not there; the oldest goes for it."""
-        if len(self.contents) > most:
-            self._shrink(most)
         if len(self.contents) == most:
             del self.contents[self.ages[self.oldest]]
             self.ages[self.oldest] = identity
@@ -51,7 +49,10 @@ class _Part:
             self.ages = self.ages[self.oldest :] + self.ages[: self.oldest]
             self.oldest = 0
 
-    def _shrink(self, most: int) -> None:
+    def shrink(self, most: int) -> None:
+        """Drop the oldest beyond a number."""
+        if len(self.contents) <= most:
+            return
         self._unroll()
         surplus = len(self.ages) - most
         for identity in self.ages[:surplus]:
@@ -84,8 +85,10 @@ class Window:
         return max(1, self._most // max(1, len(self._parts)))
 
     def open(self, partition: int) -> None:
-        """Begin an empty part for a partition that came."""
+        """Begin an empty part for a partition that came; the others keep less for it."""
         self._parts[partition] = _Part()
+        for part in self._parts.values():
+            part.shrink(self.most_in_a_part)
 
     def forget(self, partition: int) -> None:
         """Drop the part of a partition that went."""

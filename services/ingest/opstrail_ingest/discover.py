@@ -26,6 +26,7 @@ from opstrail_ingest.telemetry import (
     SourceListed,
 )
 from opstrail_runtime.errors import InvalidRecord, Unavailable
+from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.stage import Output, Pulse
 from opstrail_runtime.telemetry import emit
 from opstrail_schemas.messages import FileNotice
@@ -98,6 +99,7 @@ class Discover:
             for finding in some:
                 self._add_finding(finding, written)
             self._write(written, self.pulse)
+            pass_by("after-notices")
             noticed = written.notices.total()
             files += noticed
             dead += written.dead.total()
@@ -142,6 +144,7 @@ class Discover:
         received = self.patiently(lambda: queue.receive(most=notifications.most), self.pulse)
         if not received:
             return Taken()
+        pass_by("after-receive")
         written = _Written()
         kinds: Counter[str] = Counter()
         for message in received:
@@ -150,10 +153,12 @@ class Discover:
         holding = queue.holding(received, self.pulse)
         try:
             self._write(written, holding)
+            pass_by("before-delete")
             self.patiently(lambda: queue.delete(received), holding)
         except Stopped:
             _give_back(queue, received)
             raise
+        pass_by("after-delete")
         return Taken(len(received), written.notices.total(), written.dead.total())
 
     def retry(self, retries: Retries) -> int:
@@ -165,6 +170,7 @@ class Discover:
             for notice in due:
                 written.notice(self.notices.notice(notice), notice.source)
             self._write(written, self.pulse)
+            pass_by("after-retries")
             retries.noticed(due)
         return len(due)
 

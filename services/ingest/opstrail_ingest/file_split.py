@@ -13,6 +13,7 @@ from opstrail_ingest.raw_event import FileOrigin, RecordReader
 from opstrail_ingest.trail_file import HEAD_BYTES, Broken, Deferred, Element, split
 from opstrail_runtime.dead_letters import DeadLetters, clipped, key_of
 from opstrail_runtime.errors import InvalidRecord
+from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.stage import Output
 from opstrail_schemas.codec import Codec
 from opstrail_schemas.identity import event_key, file_key
@@ -147,6 +148,8 @@ class FileSplit:
         for number, item in enumerate(split(unpacked.blocks())):
             if number % ITEMS_PER_BEAT == 0:
                 beat()
+                if number:
+                    pass_by("mid-file")
             # Also what is passed over is read: equal records without an id are counted.
             found = reader.read(item) if isinstance(item, Element) else item
             if isinstance(item, Deferred):

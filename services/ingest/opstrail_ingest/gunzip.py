@@ -58,6 +58,7 @@ class Unpacked:
     """
 
     body: BinaryIO
+    meter: "_Meter"
     size: int
     sha256: str
     data: bytes | None
@@ -68,28 +69,20 @@ class Unpacked:
         """Give the unpacked bytes in order."""
         if self.data is not None:
             return iter((self.data,))
-        # The first reading kept to the budget, and the spooled bytes have not changed since.
-        return iter(_Stream(self.body))
+        return iter(_Stream(self.body, self.meter))
 
 
 def unpack(
     body: BinaryIO, *, stored_bytes: int, budget: Budget, beat: Callable[[], None]
 ) -> Unpacked:
     """Read the object once. Raises InvalidRecord `unpacks-too-large`, before memory fills."""
-    most_bytes = budget.for_size(stored_bytes)
-    stream = _Stream(body)
+    meter = _Meter(stored_bytes, budget.for_size(stored_bytes), beat)
+    stream = _Stream(body, meter)
     kept: list[bytes] | None = []
     sha256 = hashlib.sha256()
     size = 0
     for block in stream:
-        beat()
         size += len(block)
-        if size > most_bytes:
-            raise InvalidRecord(
-                f"the file unpacks to more than {most_bytes} bytes from {stored_bytes}; "
-                "if it is genuine, raise the budget and retry",
-                reason="unpacks-too-large",
-            )
         sha256.update(block)
         if kept is not None:
             kept.append(block)
@@ -97,6 +90,7 @@ def unpack(
                 kept = None
     return Unpacked(
         body=body,
+        meter=meter,
         size=size,
         sha256=sha256.hexdigest(),
         data=None if kept is None else b"".join(kept),
@@ -105,11 +99,34 @@ def unpack(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Meter:
+    """Counts what every layer takes in and gives out: a layer may be large and hold nothing."""
+
+    stored_bytes: int
+    most_bytes: int
+    beat: Callable[[], None]
+
+    def counted(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        size = 0
+        for block in blocks:
+            self.beat()
+            size += len(block)
+            if size > self.most_bytes:
+                raise InvalidRecord(
+                    f"the file unpacks to more than {self.most_bytes} bytes from "
+                    f"{self.stored_bytes}; if it is genuine, raise the budget and retry",
+                    reason="unpacks-too-large",
+                )
+            yield block
+
+
 class _Stream:
     """The blocks of a file, unpacked as often as it is packed."""
 
-    def __init__(self, body: BinaryIO) -> None:
+    def __init__(self, body: BinaryIO, meter: _Meter) -> None:
         self._body = body
+        self._meter = meter
         self._layers: list[_Layer] = []
 
     @property
@@ -123,7 +140,7 @@ class _Stream:
 
     def __iter__(self) -> Iterator[bytes]:
         self._body.seek(0)
-        blocks: Iterator[bytes] = iter(lambda: self._body.read(BLOCK_BYTES), b"")
+        blocks = self._meter.counted(iter(lambda: self._body.read(BLOCK_BYTES), b""))
         for _ in range(DEEPEST):
             head = next(blocks, b"")
             while len(head) < len(_MAGIC) and (more := next(blocks, b"")):
@@ -133,7 +150,7 @@ class _Stream:
                 break
             layer = _Layer(blocks)
             self._layers.append(layer)
-            blocks = _gathered(iter(layer))
+            blocks = self._meter.counted(_gathered(iter(layer)))
         return blocks
 
 
@@ -176,8 +193,8 @@ class _Layer:
         first = True
         while self._want(1):
             if not first:
-                if not self._buffer[self._at :].strip(b"\0"):
-                    self._take(len(self._buffer))  # padding
+                if self._buffer[self._at] == 0 and self._is_padding():
+                    self._take(len(self._buffer))
                     continue
                 self.extra_data = True
                 if not (self._want(2) and self._buffer.startswith(_MAGIC, self._at)):
@@ -189,6 +206,9 @@ class _Layer:
             yield from self._inflated()
             if self.damage is not None:
                 return
+
+    def _is_padding(self) -> bool:
+        return self._buffer.count(b"\0", self._at) == len(self._buffer) - self._at
 
     def _inflated(self) -> Iterator[bytes]:
         inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)

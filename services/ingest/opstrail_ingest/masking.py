@@ -1,17 +1,24 @@
 """Replace secrets in the text of a record, and nothing else (PURE).
 
-Found are values under key names that say they are secret, at any depth and also in JSON that is
-escaped inside a string; PEM blocks; and STS session tokens wherever they stand. Only a value's
-bytes are replaced. Markers that AWS put there itself stay, and so do true, false and null.
+Found are values under key names that say they are secret, at any depth and also in JSON inside a
+string (five times over); the `value` that follows a `name` or `key` of such a name; PEM blocks; and
+STS session tokens wherever they stand. Only a value's bytes are replaced. Markers that AWS put
+there itself stay, and so do true, false, null and what is empty.
+
+What is JSON stays JSON, since nothing is replaced beyond the string that it stands in. No text
+makes it fail, and time grows with the length of the text and nothing else.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
+from opstrail_schemas.record_fields import text_or_none
+
 MARK = "***masked by opstrail***"
+MOST_PATHS, LONGEST_PATH = 1000, 1000  # what is told of one record; all of it is masked
 # Compared without case, `_`, `-` and `.`. A key that ends with "password" counts as well.
 SECRET_KEYS = (
     "password", "secret", "access_token", "auth_token", "authorization", "client_secret",
@@ -20,26 +27,38 @@ SECRET_KEYS = (
     "session_token", "ssh_key", "ssh_private_key", "token_code", "web_identity_token",
     "x_amz_security_token",
 )  # fmt: skip
-_LONGEST_KEY = 80
+_DEEPEST = 5  # JSON in a string in JSON in a string ...
 _AWS_MARKERS = re.compile(
-    rb'"(?:\**|\*+ ?redacted ?\*+|redacted|hidden_due_to_security_reasons|hidden|'
-    rb'<?sensitivedataremoved>?|\*+masked by opstrail\*+)"',
+    rb"\*+|\*+ ?redacted ?\*+|redacted|hidden_due_to_security_reasons|hidden|"
+    rb"<?sensitivedataremoved>?|\*+masked by opstrail\*+",
     re.IGNORECASE,
 )
+# Both end at the latest where their string does, and never within an escape.
 _PEM = re.compile(
-    rb"-----BEGIN (?:[A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*KEY-----|(?=\")|\Z)",
+    rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:[^\"\\-]++|-(?!----END )|\\.)*+"
+    rb"(?:-----END [A-Z0-9 ]{0,40}-{0,5})?",
     re.DOTALL,
 )
 _STS_TOKEN = re.compile(
-    rb"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz|FQoGZXIvYXdz|AQoDYXdz|AQoEXAMPLE)[\w+/=%\\.-]{20,}"
+    rb"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz|FQoGZXIvYXdz|AQoDYXdz|AQoEXAMPLE)(?:[\w+/=%.-]|\\++[/u]){20,}+"
 )
-_COMMON_STEMS = (b"passw", b"secret", b"token")
+_COMMON_STEMS = (b"passw", b"secret", b"token", b"\\u00")  # the last: a name may be spelled so
 _STS_STEMS = (b"IQoJb3", b"YXdz", b"AQoEX")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
-_COLON = re.compile(rb"\s*:\s*")
+_STRING = re.compile(rb'"((?:[^"\\]++|\\.)*+)"?', re.DOTALL)
+# What makes a string the name of what follows: {"x": 1}, or {"name": "x", "value": 1}.
+_NAMES = re.compile(rb'\s*+(?::|,\s*+"(?:parameter)?value"\s*+:)\s*+', re.IGNORECASE)
 _LITERAL = re.compile(rb"-?[0-9][0-9.eE+-]*")
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NESTED = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_ESCAPE = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
+_ESCAPED = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
+_LOOSE_VALUE = re.compile(
+    rb"(\\*+[\"'])(?P<quoted>.*?)(?:\1|\Z)|[\[{]|"
+    rb"(?P<bare>[^\s,}\]\\\"'{\[][^,}\]\\\"']*)",
+    re.DOTALL,
+)
+_STAYS = (b"*", b"true", b"false", b"null")
+_BACKSLASH = ord("\\")
 _MARK = MARK.encode()
 _Span = tuple[int, int, bytes]  # start, end, and what takes its place
 
@@ -62,9 +81,7 @@ class Masking:
         loose = b"|".join(sorted((_spelled(key) for key in self._keys), reverse=True))
         # For text that is broken: the quotes around a name or a value may be missing.
         self._loose = re.compile(
-            rb"(?:[\w.-]*password|\b(?:" + loose + rb'))[\\"\']*\s*[:=]\s*'
-            rb'([\\"\']*[^\s,}\]\\"\'{\[][^,}\]\\"\']*[\\"\']*)',
-            re.IGNORECASE,
+            rb"(?:password|\b(?:" + loose + rb"))[\\\"']*+\s*+[:=]\s*+", re.IGNORECASE
         )
 
     def mask(self, text: bytes) -> tuple[bytes, list[str]]:
@@ -74,44 +91,65 @@ class Masking:
 
     def mask_fragment(self, text: bytes) -> bytes:
         """Mask text that need not be JSON. It replaces too much rather than too little."""
-        masked = self._masked(text)
-        spans = [
-            (*found.span(1), _MARK)
-            for found in self._loose.finditer(masked)
-            if not found[1].lstrip(b"\\\"'").startswith((b"*", b"true", b"false", b"null"))
-        ]
-        return _replaced(masked, spans)
+        text = self._masked(text)
+        spans: list[_Span] = []
+        at = 0
+        while (name := self._loose.search(text, at)) is not None:
+            at = name.end()
+            value = _LOOSE_VALUE.match(text, at)
+            if value is None:
+                continue
+            at, kind = value.end(), value.lastgroup
+            if kind is None:
+                at = _container_end(text, value.start())
+                spans.append((value.start(), at, _MARK))
+            elif value[kind] and not value[kind].startswith(_STAYS):
+                spans.append((*value.span(kind), _MARK))
+        return _replaced(text, spans)
 
     def _masked(self, text: bytes) -> bytes:
-        lowered = text.lower()
-        spans = [
-            span
-            for stem in self._stems
-            if stem in lowered
-            for span in self._under_key(text, lowered, stem)
-        ]
-        if b"-----begin" in lowered:
+        spans = self._spans(text, 0)
+        if b"-----BEGIN" in text:
             spans += [(*found.span(), _MARK) for found in _PEM.finditer(text)]
         if any(stem in text for stem in _STS_STEMS):
             spans += [(*found.span(), _MARK) for found in _STS_TOKEN.finditer(text)]
         return _replaced(text, spans)
 
-    def _under_key(self, text: bytes, lowered: bytes, stem: bytes) -> Iterator[_Span]:
-        at = -1
-        while (at := lowered.find(stem, at + 1)) >= 0:
-            begin = lowered.rfind(b'"', max(0, at - _LONGEST_KEY), at)
-            end = lowered.find(b'"', at, at + _LONGEST_KEY)
-            if begin < 0 or end < 0:
-                continue
-            key = lowered[begin + 1 : end]
-            escape = len(key) - len(key := key.rstrip(b"\\"))
-            key = key.translate(None, b"_-.")
-            if key in self._keys or key.endswith(b"password"):
-                colon = _COLON.match(text, end + 1)
-                if colon is not None:
-                    span = _value(text, colon.end(), escape)
-                    if span is not None:
-                        yield span
+    def _spans(self, text: bytes, level: int) -> list[_Span]:
+        """Return the secret values of a text that is inside so many strings, in order."""
+        spans: list[_Span] = []
+        lowered = text.lower()
+        ahead = {stem: at for stem in self._stems if (at := lowered.find(stem)) >= 0}
+        done = 0
+        while ahead:
+            stem = min(ahead, key=ahead.__getitem__)
+            at = ahead.pop(stem)
+            if at >= done:
+                done = self._looked_at(text, done, at, level, spans)
+            if (at := lowered.find(stem, max(done, at + 1))) >= 0:
+                ahead[stem] = at
+        return spans
+
+    def _looked_at(self, text: bytes, done: int, at: int, level: int, spans: list[_Span]) -> int:
+        """Look at the string around `at`; return the end of what is done with."""
+        found = _STRING.match(text, _opening_quote(text, done, at))
+        if found is None:
+            return at + 1
+        body, (start, end) = found[1], found.span(1)
+        plain = _ESCAPE.sub(_unescaped, body) if b"\\" in body else body
+        names = _NAMES.match(text, found.end())
+        if names is not None and self._is_secret(plain):
+            return _add_value(text, names.end(), level, spans)
+        if b'"' in plain:  # it may hold JSON
+            if level == _DEEPEST:
+                spans.append((start, end, _MARK))
+            else:
+                spans += _moved(self._spans(plain, level + 1), body, start)
+        return found.end()
+
+    def _is_secret(self, name: bytes) -> bool:
+        name = name.lower().translate(None, b"_-.")
+        return name in self._keys or name.endswith(b"password")
 
 
 def _spelled(key: bytes) -> bytes:
@@ -119,66 +157,110 @@ def _spelled(key: bytes) -> bytes:
     return b"[_.-]?".join(re.escape(key[i : i + 1]) for i in range(len(key)))
 
 
-def _value(text: bytes, at: int, escape: int) -> _Span | None:
-    """Return where the value that begins there stands, and what takes its place; None: it stays.
+def _opening_quote(text: bytes, done: int, at: int) -> int:
+    """Return the nearest quote before `at` that is not escaped; else the end of the text."""
+    while (quote := text.rfind(b'"', done, at)) >= 0:
+        at = quote
+        while at > done and text[at - 1] == _BACKSLASH:
+            at -= 1
+        if (quote - at) % 2 == 0:
+            return quote
+    return len(text)
 
-    `escape` is the number of backslashes before each quote: JSON inside a string.
-    """
-    quote = b"\\" * escape + b'"'
-    mark = quote + _MARK + quote
-    if escape and text.startswith(quote, at):
-        end = re.compile(rb"(?<!\\)" + re.escape(quote)).search(text, at + len(quote))
-        return at, len(text) if end is None else end.end(), mark
-    opening = text[at : at + 1]
-    if opening == b'"' and not escape:
-        found = _STRING.match(text, at)
-        if found is None or found[0] == b'""' or _AWS_MARKERS.fullmatch(found[0]):
-            return None
-        return at, found.end(), mark
-    if opening in (b"{", b"[") and not escape:
-        depth = 0
-        for found in _NESTED.finditer(text, at):
-            depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(found[0], 0)
-            if depth == 0:
-                return None if found.end() == at + 2 else (at, found.end(), mark)
-        return at, len(text), mark
-    literal = _LITERAL.match(text, at)
-    return None if literal is None else (at, literal.end(), mark)
+
+def _add_value(text: bytes, at: int, level: int, spans: list[_Span]) -> int:
+    """Add the value that begins there, unless it stays; return its end."""
+    string = _STRING.match(text, at)
+    if string is not None:
+        if string[1] and not _AWS_MARKERS.fullmatch(string[1]):
+            spans.append((*string.span(1), _MARK))
+        return string.end()
+    end, least = at, 1
+    if text.startswith((b"{", b"["), at):
+        end, least = _container_end(text, at), 3
+    elif (literal := _LITERAL.match(text, at)) is not None:
+        end = literal.end()
+    if end - at >= least:
+        quote = b"\\" * (2**level - 1) + b'"'
+        spans.append((at, end, quote + _MARK + quote))
+    return end
+
+
+def _container_end(text: bytes, at: int) -> int:
+    depth = 0
+    for found in _NESTED.finditer(text, at):
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(found[0], 0)
+        if depth == 0:
+            return found.end()
+    return len(text)
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    """Return the one byte that an escape stands for: `?` where it is not ASCII."""
+    if escape[2] is not None:
+        return _ESCAPED.get(escape[2], escape[2])
+    code = int(escape[1], 16)
+    return bytes([code]) if code < 128 else b"?"  # noqa: PLR2004 - ASCII
+
+
+def _moved(spans: list[_Span], body: bytes, start: int) -> list[_Span]:
+    """Return spans of the unescaped body of a string as places in the text that it stands in."""
+    if not spans:
+        return []
+    first = start
+    places = [place for span in spans for place in span[:2]]
+    moved: list[int] = []
+    for escape in _ESCAPE.finditer(body):  # `start` grows: what stands for one byte may be six
+        while len(moved) < len(places) and places[len(moved)] + start <= escape.start() + first:
+            moved.append(start + places[len(moved)])
+        start += len(escape[0]) - 1
+    moved += [start + place for place in places[len(moved) :]]
+    return list(zip(moved[::2], moved[1::2], [mark for _, _, mark in spans], strict=True))
 
 
 def _replaced(text: bytes, spans: list[_Span]) -> bytes:
-    """Put the marks in place; of spans that overlap the first and longest one counts."""
+    """Put the marks in place; spans that overlap are replaced as one."""
     if not spans:
         return text
     pieces: list[bytes] = []
     done = 0
-    for start, end, mark in sorted(spans, key=lambda span: (span[0], -span[1])):
+    for start, end, mark in sorted(spans):
         if start >= done:
             pieces += (text[done:start], mark)
-            done = end
+        done = max(done, end)
     pieces.append(text[done:])
     return b"".join(pieces)
 
 
 def _paths(masked: bytes) -> list[str]:
-    """Return the paths of all values that hold the mark."""
+    """Return the paths of values that hold the mark, in order."""
     try:
         record = msgspec.json.decode(masked)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         try:
             record = json.loads(masked.decode("utf-8", "replace"), parse_int=str)
         except (ValueError, RecursionError):
             return []
-    return list(_marked(record, ""))
+    paths: list[str] = []
+    ahead: list[tuple[_Way, object]] = [((), record)]
+    while ahead and len(paths) < MOST_PATHS:
+        way, value = ahead.pop()
+        if isinstance(value, str) and MARK in value:
+            paths.append(_path(way))
+        elif isinstance(value, dict):
+            ahead += [((way, key), member) for key, member in reversed(value.items())]
+        elif isinstance(value, list):
+            ahead += [((way, at), value[at]) for at in reversed(range(len(value)))]
+    return paths
 
 
-def _marked(value: object, path: str) -> Iterator[str]:
-    if isinstance(value, str):
-        if MARK in value:
-            yield path
-    elif isinstance(value, dict):
-        for key, member in value.items():
-            yield from _marked(member, f"{path}.{key}" if path else key)
-    elif isinstance(value, list):
-        for place, member in enumerate(value):
-            yield from _marked(member, f"{path}[{place}]")
+_Way = tuple[()] | tuple["_Way", str | int]  # from the value back to the root
+
+
+def _path(way: "_Way") -> str:
+    parts: list[str] = []
+    while way:
+        way, part = way
+        parts.append(f"[{part}]" if isinstance(part, int) else f".{part}")
+    path = "".join(reversed(parts)).removeprefix(".")
+    return text_or_none(path[:LONGEST_PATH]) or ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from opstrail_ingest.notification import SeenObject
+from opstrail_ingest.trail_file import HEAD_BYTES
 from opstrail_runtime.dead_letters import DeadLetters, clipped
 from opstrail_runtime.errors import InvalidRecord
 from opstrail_runtime.stage import Output
@@ -94,7 +95,7 @@ class Notices:
         A message that is delivered again has the same id, so the dead letter replaces itself.
         """
         raw = body.encode("utf-8", errors="replace")
-        text, truncated = clipped(self.mask(raw))
+        text, truncated = clipped(self.mask(raw[:HEAD_BYTES]))
         letter = DeadLetter(
             stage=STAGE,
             reason=error.reason,
@@ -102,7 +103,7 @@ class Notices:
             field=error.field,
             sha256=hashlib.sha256(raw).hexdigest(),
             text=text,
-            text_truncated=truncated,
+            text_truncated=truncated or len(raw) > HEAD_BYTES,
             first_failed_at=now_ms,
             failed_at=now_ms,
         )

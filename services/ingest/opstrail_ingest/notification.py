@@ -89,13 +89,18 @@ def _or_none(text: object) -> object:
     return text or None
 
 
+def _encodable(text: str | None) -> str | None:
+    (text or "").encode()  # a lone surrogate is a ValueError
+    return text
+
+
 _Bucket = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$"), AfterValidator(_bucket)
 ]
 _Key = Annotated[str, Field(min_length=1), AfterValidator(_key)]
-_ETag = Annotated[str | None, BeforeValidator(_without_quotes)]
-_Version = Annotated[str | None, BeforeValidator(_or_none)]
-_Size = Annotated[int | None, Field(ge=0)]
+_ETag = Annotated[str | None, BeforeValidator(_without_quotes), AfterValidator(_encodable)]
+_Version = Annotated[str | None, BeforeValidator(_or_none), AfterValidator(_encodable)]
+_Size = Annotated[int | None, Field(ge=0, lt=2**63)]  # a long of Avro
 
 
 class _Foreign(BaseModel):

@@ -1,5 +1,6 @@
 """Ingest's two roles as processes: split, driven by the loop, and discover, which has none."""
 
+import os
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from opstrail_ingest.places import BadSource
 from opstrail_ingest.settings import Settings
 from opstrail_ingest.split_stage import STAGE as SPLIT
 from opstrail_ingest.wiring import build_split
+from opstrail_runtime import failpoints
 from opstrail_runtime.health import serve_health
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.serve import StopSignal, configure_logs, serve_stage, shown
@@ -38,6 +40,7 @@ def serve_discover(
     structlog.contextvars.bind_contextvars(service=DISCOVER)
     stop = StopSignal()
     stop.listen()
+    failpoints.arm(DISCOVER, os.environ)
     log.info("starting", settings=shown(settings))
     beat = LOOP_BEAT.labels(DISCOVER)
     beat.set(time.time())

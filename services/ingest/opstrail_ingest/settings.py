@@ -60,7 +60,7 @@ class DiscoverSettings(Section):
         'Needed for a queue. `["*"]` allows every bucket.',
     )
     visibility_s: int = Field(
-        300, ge=30, le=43_200, description="A message stays ours for so long; extended at half."
+        300, ge=120, le=43_200, description="A message stays ours for so long; extended at half."
     )
     wait_s: int = Field(
         10, ge=0, le=20, description="How long the queue is asked for before it is asked again."

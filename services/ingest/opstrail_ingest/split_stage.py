@@ -32,6 +32,7 @@ from opstrail_ingest.telemetry import (
 from opstrail_runtime.codecs import decoded
 from opstrail_runtime.dead_letters import DeadLetters
 from opstrail_runtime.errors import InvalidRecord, Unavailable
+from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.stage import Commit, Output, Partition, Pulse, Record
 from opstrail_runtime.telemetry import Happening, RecordsCounted, emit
 from opstrail_schemas.codec import Codec
@@ -40,6 +41,7 @@ from opstrail_schemas.messages import DeadLetter, FileNotice, TrailFile
 from opstrail_schemas.topics import TopicName
 
 STAGE = "split"
+_OF_FILES = (f"{STAGE}:", "discover:")  # stages whose dead letters a file that is done answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ class _Batch:
     rows: dict[bytes, tuple[int, TrailFile]] = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
+    refused: dict[Partition, int] = field(default_factory=dict)
+
+    def refuse(self, partition: Partition) -> None:
+        """Count an input of which nothing came but dead letters."""
+        self.refused[partition] = self.refused.get(partition, 0) + 1
 
 
 class SplitStage:
@@ -129,6 +136,8 @@ class SplitStage:
                 try:
                     for part in self._parts(record.partition.number, notice, pulse, batch):
                         self._add(batch, part, record.partition.number)
+                        if _is_refused(part):
+                            batch.refuse(record.partition)
                         if not part.last:
                             yield self._commit(batch)
                             batch = self._batch()
@@ -173,6 +182,7 @@ class SplitStage:
             now_ms = self._now_ms()
             batch.outputs.append(self._dead_letters.of_record(record, error, now_ms=now_ms))
             batch.happenings.append(NoticeUnreadable(record.partition.number, record.offset))
+            batch.refuse(record.partition)
             return None
 
     def _parts(
@@ -193,6 +203,7 @@ class SplitStage:
                 yield self._skipped(notice, planned)
                 return
             fetched = self._reader.fetch(notice, pulse)
+            pass_by("after-fetch")
         except ObjectUnavailable as error:
             if isinstance(known, Finished) and not notice.forced and error.reason == "not-found":
                 yield self._skipped(notice, Skip(known.records))  # done, and removed since
@@ -236,8 +247,9 @@ class SplitStage:
 
     def _skipped(self, notice: FileNotice, planned: Skip) -> Part:
         part = Part(skipped=1, already_there=planned.records)
-        if notice.retry_of is not None and notice.retry_of.startswith(f"{STAGE}:"):
-            part.add(self._dead_letters.tombstone(notice.retry_of))
+        for key in sorted(_tried_again(notice)):
+            if key.startswith(_OF_FILES):
+                part.add(self._dead_letters.tombstone(key))
         return part
 
     def _unavailable(
@@ -302,7 +314,7 @@ class SplitStage:
 
     def _mend(self, part: Part, notice: FileNotice, known: Row | None, letters: set[str]) -> None:
         """Write tombstones for what this success mends."""
-        mended = {notice.retry_of} if notice.retry_of is not None else set()
+        mended = _tried_again(notice)
         if isinstance(known, TrailFile) and known.state in {"waiting", "quarantined", "partial"}:
             mended.add(f"{STAGE}:{file_key(notice.bucket, notice.key).decode()}")
         for key in sorted(mended - letters):
@@ -363,7 +375,24 @@ class SplitStage:
             for happening in (*batch.happenings, *_counted(batch.parts)):
                 emit(happening)
 
-        return Commit(batch.outputs, batch.offsets, after)
+        return Commit(batch.outputs, batch.offsets, after, batch.refused)
+
+
+def _is_refused(part: Part) -> bool:
+    """Whether a file was read and nothing of it got through."""
+    row = part.row
+    return (
+        part.last
+        and row is not None
+        and row.state == "quarantined"
+        and row.reason != "object-unavailable"
+    )
+
+
+def _tried_again(notice: FileNotice) -> set[str]:
+    """Return the keys of the dead letters that a notice tries again."""
+    first = () if notice.retry_of is None else (notice.retry_of,)
+    return {*first, *notice.retry_of_also}
 
 
 def _counted(parts: Sequence[Part]) -> tuple[RecordsCounted, FilesSplit]:

@@ -1,10 +1,16 @@
 """What OpenSearch's answers mean: a verdict for every document and for whole requests (PURE)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 _CREATED_OR_UPDATED = range(200, 300)
+# What a look-up answers for an index that holds nothing.
+NOTHING_THERE = frozenset({"index_not_found_exception", "index_closed_exception"})
+# "this action would add [2] total shards, but this cluster currently has [1000]/[1000] maximum
+# shards open" (OpenSearch #2824), also "maximum normal shards open": no fault of the document.
+_SHARDS_LIMIT = re.compile(r"maximum (\w+ )?shards open")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,8 @@ def _item_verdict(action: str, item: Mapping[str, Any]) -> ItemVerdict:
             # 403 or 429 with block /12 (the disk is full) clears itself; other blocks somebody
             # set and will lift.
             return Retry(why)
+        case 400 if _SHARDS_LIMIT.search(why):
+            return Retry(why)
         case 400 if kind == "index_closed_exception":
             # Retention is told by its horizon. An index that was closed otherwise is waited for.
             return Retry(why)
@@ -94,7 +102,7 @@ def request_verdict(status: int, info: object) -> RequestVerdict:
     kind = str(error.get("type", "")) if isinstance(error, Mapping) else ""
     why = _reason(status, error if isinstance(error, Mapping) else {"reason": str(info)[:300]})
     match status:
-        case _ if kind == "cluster_block_exception":
+        case _ if kind == "cluster_block_exception" or _SHARDS_LIMIT.search(why):
             return Retry(why)
         case 400 | 413:
             return Bisect(why)

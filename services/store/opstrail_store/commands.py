@@ -1,5 +1,6 @@
 """`opstrail store`: the service, and the set-up of OpenSearch."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -8,12 +9,14 @@ import click
 from rich.console import Console
 from rich.status import Status
 
+from opstrail_runtime import failpoints
 from opstrail_runtime.command_line import Patient, show
 from opstrail_runtime.errors import Fenced, Unavailable
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.loop_options import loop_options
 from opstrail_schemas.registry import NotRegistered
 from opstrail_store.opensearch_errors import OpenSearchRefuses
+from opstrail_store.reread import Result
 from opstrail_store.serve import serve
 from opstrail_store.settings import Settings, SetupSettings
 from opstrail_store.store_setup import SetupRefused, execute, plan
@@ -21,6 +24,7 @@ from opstrail_store.templates import Layout
 from opstrail_store.wiring import new_client, new_reread
 
 SAY_EVERY_S = 10.0
+RETRY_S = 2.0
 
 
 @click.group(invoke_without_command=True)
@@ -39,16 +43,16 @@ def reread(*, over_all: bool) -> None:
 
     Waits until what is on its way is stored. It may be stopped at any time, and run again.
     """
-    console = Console(stderr=True)
+    console, settings = Console(stderr=True), Settings()
     try:
         with console.status("reading facts") as status:
             say = _sayer(console, status)
-            repair = new_reread(Settings(), Patient(), say)
+            failpoints.arm("reread", os.environ)
             began = time.monotonic()
-            result = repair.run_over_all() if over_all else repair.run()
+            result = _repaired(settings, say, over_all=over_all)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (Fenced, KafkaRefuses, NotRegistered, OpenSearchRefuses, Unavailable) as error:
+    except (Fenced, KafkaRefuses, NotRegistered, OpenSearchRefuses) as error:
         raise click.ClickException(str(error)) from error
     show(
         [
@@ -61,6 +65,18 @@ def reread(*, over_all: bool) -> None:
             }
         ]
     )
+
+
+def _repaired(settings: Settings, say: Callable[[str], None], *, over_all: bool) -> Result:
+    """Repair; begin anew where a server was away: what is repaired by then is passed over."""
+    pulse = Patient()
+    while True:
+        try:
+            repair = new_reread(settings, pulse, say)
+            return repair.run_over_all() if over_all else repair.run()
+        except Unavailable as away:
+            say(f"waiting for {away}")
+            pulse.wait(RETRY_S, why=str(away))
 
 
 def _sayer(console: Console, status: Status) -> Callable[[str], None]:

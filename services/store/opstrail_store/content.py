@@ -1,10 +1,10 @@
 """What makes two records of one identity the same event: time, source and name (PURE)."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from opstrail_schemas.messages import RawEvent
+from opstrail_schemas.record_fields import event_time_of
 
 CONTENT_FIELDS = ("eventTime", "eventSource", "eventName")
 
@@ -30,17 +30,8 @@ def is_same(content: Content, source: Mapping[str, Any]) -> bool:
     if (source.get("eventSource"), source.get("eventName")) != content[1:]:
         return False
     stored = source.get("eventTime")
-    if stored is None or content.event_time is None:
-        return stored is None or (content.event_time is None and _time_ms(stored) is None)
-    time_ms = _time_ms(stored)
-    return time_ms is None or time_ms == content.event_time
-
-
-def _time_ms(text: object) -> int | None:
-    try:
-        time = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
-    since = aware - datetime(1970, 1, 1, tzinfo=UTC)
-    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+    if stored is None:
+        return True
+    # The one reader of times: a time that it does not take is none in the message either.
+    time_ms = event_time_of(stored if isinstance(stored, str) else None, [])
+    return time_ms == content.event_time or (time_ms is None and content.event_time is not None)

@@ -11,9 +11,11 @@ from opensearchpy import OpenSearch
 from opensearchpy.exceptions import OpenSearchException, TransportError
 
 from opstrail_runtime.backoff import Backoff
+from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.stage import Pulse
 from opstrail_runtime.telemetry import emit
 from opstrail_store.bulk_response import (
+    NOTHING_THERE,
     AlreadyThere,
     Bisect,
     ItemVerdict,
@@ -39,8 +41,6 @@ _DELIVERY = ("bucket", "key", "recordIndex", "storedAt")
 # Whole names only: with a dotted one among them OpenSearch needs 700 us a document, else 90.
 _CONTENT = ",".join(CONTENT_FIELDS)
 _CONTENT_AND_DELIVERY = f"{_CONTENT},opstrail"
-# What a look-up answers for an index that holds nothing that we could overwrite.
-_NOTHING_THERE = frozenset({"index_not_found_exception", "index_closed_exception"})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -127,7 +127,10 @@ class OpenSearchSink:
         while pending:
             left: list[_Pending] = []
             waits: Retry | None = None
-            for item, verdict in zip(pending, self._send(pending, pulse), strict=True):
+            pass_by("before-bulk")
+            verdicts = self._send(pending, pulse)
+            pass_by("after-reply")
+            for item, verdict in zip(pending, verdicts, strict=True):
                 match verdict:
                     case Stored():
                         final[item.place] = verdict
@@ -234,7 +237,7 @@ class OpenSearchSink:
         )
         for doc in answer["docs"]:
             kind = doc.get("error", {}).get("type")
-            if kind is not None and kind not in _NOTHING_THERE:
+            if kind is not None and kind not in NOTHING_THERE:
                 # A shard that is away says nothing about what it holds.
                 status = 403 if kind == "security_exception" else 503
                 raise TransportError(status, kind, {"error": doc["error"]})

@@ -14,8 +14,16 @@ from typing import Protocol
 
 import msgspec
 
+from opstrail_runtime.errors import LeaseLost, Unavailable
 from opstrail_runtime.fact_table import Fact, FactTable
-from opstrail_runtime.fact_topics import ACCOUNTS, STACK_FACTS, add_facts, usable_fact
+from opstrail_runtime.fact_topics import (
+    ACCOUNTS,
+    STACK_FACTS,
+    add_facts,
+    is_newer_fact,
+    usable_fact,
+)
+from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.log import Log
 from opstrail_runtime.source import Committed, Lease
 from opstrail_runtime.stage import Output, Partition, Pulse, Record
@@ -110,6 +118,7 @@ class Reread:
     say: Callable[[str], None]
     result: Result = field(default_factory=Result)
     _stacks: FactTable[StackFact] = field(default_factory=lambda: FactTable(StackFact))
+    _first_newer: dict[Partition, int] = field(default_factory=dict)
     _owners: FactTable[Account] = field(default_factory=lambda: FactTable(Account))
 
     def run(self) -> Result:
@@ -120,7 +129,9 @@ class Reread:
             return self.result
         self._wait_for_what_is_under_way()
         self._send_all(self._behind(sorted(newer)))
+        pass_by("before-progress")
         self.progress.save(reached)
+        pass_by("after-progress")
         return self.result
 
     def run_over_all(self) -> Result:
@@ -136,7 +147,6 @@ class Reread:
         if not self._is_there_more(since):
             return set(), {}
         concerned: set[str] = set()
-
         stacks = self.log.read_stable(STACK_FACTS, self.pulse, start=0)
         accounts = self.log.read_stable(ACCOUNTS, self.pulse, start=0)
         add_facts(
@@ -145,7 +155,11 @@ class Reread:
         add_facts(
             self._noted(accounts, self.accounts, since, concerned), self.accounts, self._owners
         )
-        reached = {at: self.log.position(at) for at in (STACK_FACTS, ACCOUNTS)}
+        # A fact that only a later version of us understands is looked at again by that one.
+        reached = {
+            at: min(self.log.position(at), self._first_newer.get(at, self.log.position(at)))
+            for at in (STACK_FACTS, ACCOUNTS)
+        }
         return self._stacks.reaching(concerned), reached
 
     def _noted(
@@ -162,6 +176,8 @@ class Reread:
                 if fact is not None:
                     self.result.facts += 1
                     concerned.update(concerned_by(fact))
+                elif is_newer_fact(record, codec):
+                    self._first_newer.setdefault(record.partition, record.offset)
             yield record
 
     def _is_there_more(self, since: Mapping[Partition, int]) -> bool:
@@ -224,7 +240,10 @@ class Reread:
 
     def _commit(self, outputs: Sequence[Output]) -> None:
         self._wait_while(self._crowd, MOST_BEHIND)
-        self.writer.commit(outputs, {}, Lease(0))
+        try:
+            self.writer.commit(outputs, {}, Lease(0))
+        except LeaseLost as lost:  # sent or not: a repeat has the same version, and changes nothing
+            raise Unavailable("kafka", str(lost)) from lost
         self.result.sent += len(outputs)
         emit(EventsReread(len(outputs), self.result.examined))
         self.say(f"{self.result.sent:,} events sent, of {self.result.examined:,} examined")

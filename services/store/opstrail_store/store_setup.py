@@ -7,7 +7,14 @@ from typing import Any, Literal
 from opensearchpy import OpenSearch
 
 from opstrail_store.index_name import IndexNames
-from opstrail_store.mapping import EVENT_FIELDS, MAPPING_VERSION, mapping
+from opstrail_store.mapping import (
+    DEAD_LETTER_FIELDS,
+    EVENT_FIELDS,
+    FILE_FIELDS,
+    MAPPING_VERSION,
+    Field,
+    mapping,
+)
 from opstrail_store.opensearch_errors import OpenSearchRefuses, translated
 from opstrail_store.templates import (
     Layout,
@@ -129,10 +136,23 @@ def _index_step(client: OpenSearch, index: str) -> Step:
 
 def _mapping_steps(client: OpenSearch, names: IndexNames) -> list[Step]:
     """Bring new fields to indices that are there; a closed one is left as it is."""
+    kinds = (
+        (names.events_pattern, EVENT_FIELDS),
+        (names.files_index, FILE_FIELDS),
+        (names.dead_letters_index, DEAD_LETTER_FIELDS),
+    )
+    return [step for pattern, fields in kinds for step in _steps_of(client, pattern, fields)]
+
+
+def _steps_of(client: OpenSearch, pattern: str, fields: Sequence[Field]) -> list[Step]:
     with translated():
         mapped = client.indices.get_mapping(
-            index=names.events_pattern,
-            params={"expand_wildcards": "open", "allow_no_indices": "true"},
+            index=pattern,
+            params={
+                "expand_wildcards": "open",
+                "allow_no_indices": "true",
+                "ignore_unavailable": "true",
+            },
         )
     return [
         Step(
@@ -140,7 +160,7 @@ def _mapping_steps(client: OpenSearch, names: IndexNames) -> list[Step]:
             f"mapping of index {index}",
             "new fields",
             lambda index=index: client.indices.put_mapping(  # type: ignore[misc]
-                index=index, body=mapping(EVENT_FIELDS)
+                index=index, body=mapping(fields)
             ),
         )
         for index, answer in sorted(mapped.items())

@@ -116,16 +116,19 @@ class StoreStage:
         verdicts = iter(self._sink.write([p for p in planned if isinstance(p, Write)], pulse))
         outputs: list[Output] = []
         counts: Counter[tuple[TopicName, str]] = Counter()
+        refused: Counter[Partition] = Counter()
         for record, plan in zip(records, planned, strict=True):
             outcome = next(verdicts) if isinstance(plan, Write) else plan
             code, letter = self._settled(record, outcome)
             counts[record.partition.topic, code] += 1
             if letter is not None:
                 outputs.append(letter)
+                refused[record.partition] += not isinstance(outcome, Conflict)
         yield Commit(
             outputs,
             _offsets_after(records),
             partial(_count, counts, self._now_ms() - began, newest),
+            refused,
         )
 
     def set_aside(self, record: Record) -> Commit:
@@ -145,9 +148,9 @@ class StoreStage:
                     enriched = decoded(self._codecs.enriched, record)
                     if enriched.event.event_time is not None:
                         times.append(enriched.event.event_time)
-                    return self._event(enriched, now_ms, first=True)
+                    return self._event(enriched, now_ms)
                 case TopicName.EVENTS_REPAIRED:
-                    return self._event(decoded(self._codecs.repaired, record), now_ms, first=False)
+                    return self._event(decoded(self._codecs.repaired, record), now_ms)
                 case TopicName.FILES_LEDGER:
                     return self._file(record)
                 case TopicName.DEAD_LETTERS:
@@ -157,7 +160,7 @@ class StoreStage:
         except InvalidRecord as error:
             return Refused(error)
 
-    def _event(self, enriched: EnrichedEvent, now_ms: int, *, first: bool) -> Planned:
+    def _event(self, enriched: EnrichedEvent, now_ms: int) -> Planned:
         event = enriched.event
         if is_expired(event.event_time, self._horizon_ms):
             return Expired()
@@ -167,8 +170,8 @@ class StoreStage:
             version=enriched.enrichment.version,
             body=event_body(enriched, stored_at=now_ms),
             reduced=partial(reduced_body, enriched, stored_at=now_ms, why="refused"),
-            # A repaired event answers for a stored one; only a first write can be another event.
-            content=content_of(event) if first else None,
+            # Also of a repaired one: a forced replay sends what may never have been stored.
+            content=content_of(event),
             delivery=delivery_of(enriched, now_ms),
         )
 

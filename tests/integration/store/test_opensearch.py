@@ -34,6 +34,7 @@ from opstrail_store.store_setup import (
     installed_layout,
     plan,
 )
+from opstrail_store.stored_documents import ExactJson, StoredDocuments
 from opstrail_store.templates import Layout
 from opstrail_store.wiring import new_client
 from tests.support.enriched import VERSION, a_raw, an_enriched
@@ -128,6 +129,8 @@ def test_an_event_is_found_by_its_own_names_and_by_ours(store):
 WHOLE = {
     "pretty": json.dumps(json.loads(a_raw()), indent=2).encode(),
     "a long word outside flat objects": a_raw(eventName="x" * 40_000, errorMessage="y" * 40_000),
+    "numbers and escapes as they were written": a_raw()[:-1]
+    + rb',"zz":{"a":1.10,"b":0.12345678901234567890123,"c":1E2,"e":"\u003cx\/\u00e9"}}',
     "numbers beyond 64 bits": a_raw(requestParameters={"n": 2**64, "f": 1e300}),
     "deep enough": a_raw(
         requestParameters=json.loads(
@@ -163,7 +166,7 @@ REDUCED = {
 }
 
 
-def test_every_bad_record_is_stored_and_loses_no_byte(store):
+def test_every_bad_record_is_stored_and_loses_no_byte(store, opensearch_url):
     fields = store.mapped_fields()
     raws = {**WHOLE, **REDUCED}
     events = [an_enriched(raw, event_id=f"e{n}") for n, raw in enumerate(raws.values())]
@@ -176,10 +179,23 @@ def test_every_bad_record_is_stored_and_loses_no_byte(store):
         text = raw_of(store.raw(f"e{n}"))
         # A pretty record comes back with spaces for its newlines, all others byte for byte.
         assert text == (raw.replace(b"\n", b" ") if name == "pretty" else raw), name
+    assert _texts(opensearch_url, store, len(raws)) == [
+        raw_of(store.raw(f"e{n}")) for n in range(len(raws))
+    ]
     assert len(raws) == store.found("opstrail.accountId:111122223333")
     assert 0 == store.found("opstrail.caller.kind:root")
     assert fields == store.mapped_fields()
     assert 1 == len(fields)
+
+
+def _texts(url: str, store: Store, number: int) -> list[bytes | None]:
+    """Return the records as a repair reads them."""
+    client = new_client(OpenSearchSettings(url=url), ExactJson())
+    documents = StoredDocuments(client, store.names.events)
+    documents.refresh()
+    known = {each.id: each for each in documents.all()}
+    wanted = [known[f"111122223333/e{n}"] for n in range(number)]
+    return [source and raw_of(source) for source in documents.sources(wanted)]
 
 
 def test_an_object_here_and_a_string_there_are_both_searchable(store):

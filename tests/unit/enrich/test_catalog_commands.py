@@ -9,6 +9,8 @@ from click.testing import CliRunner, Result
 
 from opstrail_enrich import commands
 from opstrail_enrich.commands import Catalog, catalog
+from opstrail_enrich.inventory_shape import Saved
+from opstrail_enrich.stack_inventory import stack_facts
 from opstrail_runtime import command_line
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.memory import StillPulse
@@ -26,6 +28,7 @@ STACKS = {
         }
     ]
 }
+OTHER_ACCOUNT = "444455556666"
 Run = Callable[..., Result]
 
 
@@ -114,6 +117,23 @@ def test_layers_take_the_account_of_a_stack_that_is_known(
 
     assert 0 == result.exit_code
     assert 2 == len(bench.kafka.messages(TopicName.STACK_FACTS))
+
+
+def test_layers_of_an_id_that_two_accounts_have_need_an_account(
+    run: Run, bench: Bench, tmp_path: Path
+) -> None:
+    one = {"StackId": STACK, "Name": "shop", "Region": "eu-west-1"}
+    stacks = a_file(tmp_path, "s.json", {"Stacks": [one]})
+    for account in (ACCOUNT, OTHER_ACCOUNT):
+        fact = stack_facts([Saved("s.json", stacks.read_text())], account_id=account)[0]
+        bench.know(fact)
+    layers = a_file(tmp_path, "l.json", {"Layers": [{"LayerId": "l", "StackId": STACK}]})
+
+    refused = run("stacks", "import", layers)
+    done = run("stacks", "import", layers, "--account", OTHER_ACCOUNT)
+
+    assert (1, 0) == (refused.exit_code, done.exit_code)
+    assert "l.json: item 1 of Layers: its account is not known" in refused.stderr
 
 
 def test_a_name_that_contradicts_needs_its_time(run: Run, bench: Bench, tmp_path: Path) -> None:

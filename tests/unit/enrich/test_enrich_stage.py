@@ -290,6 +290,19 @@ def test_what_killed_the_process_is_set_aside(bench: Bench) -> None:
     assert T0 == letter.failed_at
 
 
+def test_setting_aside_keeps_no_fact_of_an_attempt_that_was_not_committed(bench: Bench) -> None:
+    running = Running(bench)
+    bench.put(opsworks_event("UpdateStack", {"stackId": STACK, "name": "shop"}))
+    records = bench.kafka.messages(TopicName.EVENTS_RAW)
+    next(iter(running.stage.work(records, StillPulse())))  # and its commit never comes
+
+    crashed = Record(Partition(TopicName.EVENTS_RAW, 1), 41, b"k", b"v", 0)
+    bench.apply(running.stage.set_aside(crashed))
+    running.run()
+
+    assert [] != bench.kafka.messages(TopicName.STACK_FACTS)
+
+
 def test_counts_reconcile(bench: Bench) -> None:
     def counted() -> list[float]:
         return [

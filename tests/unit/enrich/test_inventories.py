@@ -41,7 +41,7 @@ A_STACK = {
     "ServiceRoleArn": ROLE,
     "DefaultOs": "**redacted**",
     "ConfigurationManager": {"Name": "Chef", "Version": "12"},
-    "CreatedAt": "2013-08-01T22:53:42+00:00",
+    "CreatedAt": "2015-08-01T22:53:42+00:00",
     "UseCustomCookbooks": False,
     "CustomCookbooksSource": {"Type": "git", "Url": None},
 }
@@ -77,7 +77,7 @@ def test_a_stack_becomes_a_fact_about_itself_its_name_and_its_role() -> None:
                 "name": "shop-prod",
                 "region": "eu-west-1",
                 "serviceRoleArn": ROLE,
-                "createdAt": "2013-08-01T22:53:42+00:00",
+                "createdAt": "2015-08-01T22:53:42+00:00",
                 "arn": f"arn:aws:opsworks:eu-west-1:{ACCOUNT}:stack/{STACK}/",
                 "attributes.Color": "red",
                 "configurationManager.name": "Chef",
@@ -112,7 +112,7 @@ def test_an_inventory_says_what_the_trail_says_in_the_same_words() -> None:
 def test_a_creation_without_id_is_found_by_the_name_that_an_inventory_tells(endpoint: str) -> None:
     created = opsworks_event(
         "CreateStack", {"name": "shop-prod", "vpcId": "vpc-1"}, awsRegion=endpoint,
-        event_time=1_375_397_622_000,
+        event_time=1_438_469_622_000,
     )  # fmt: skip
     catalogs = Catalogs()
     for fact in [*facts_of(created), *stack_facts([saved({"Stacks": [A_STACK]})])]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from opstrail_enrich.stack_catalog import StackCatalog
@@ -302,7 +303,29 @@ def test_a_timeline_tells_a_life_in_order() -> None:
         ("2021-03-04T10:00:02Z", "deleted", "", f"event e-{T0 + 2_000}"),
     ] == [tuple(row) for row in timeline(catalog, ACCOUNT, STACK)]
     assert [STACK] == [state.stack_id for state in catalog.called("shop")]
-    assert {"permission:ada": "level manage"} == catalog.details(ACCOUNT, STACK)
+    assert {
+        "name": "shop-prod", "region": "eu-west-1", "permission:ada": "level manage"
+    } == catalog.everything(ACCOUNT, STACK)  # fmt: skip
+
+
+@pytest.mark.parametrize(("detail_at", "shown"), [(T0 - 1, "new"), (T0 + 1, "old")])
+def test_of_a_setting_that_is_a_detail_and_came_with_a_name_the_later_is_shown(
+    detail_at: int, shown: str
+) -> None:
+    catalog = catalog_of(
+        changed(STACK, at=T0, name="shop", defaultOs="new"),
+        a_fact("stackChanged", key("details", STACK), at=detail_at, stack_id=STACK,
+               attributes={"defaultOs": "old"}),
+    )  # fmt: skip
+
+    assert {"name": "shop", "defaultOs": shown} == catalog.everything(ACCOUNT, STACK)
+
+
+def test_an_id_that_two_accounts_have_is_no_accounts() -> None:
+    foreign = msgspec.structs.replace(defined(STACK, "shop"), account_id="444455556666")
+    catalog = catalog_of(defined(STACK, "shop"), defined(OTHER_STACK, "blog"), foreign)
+
+    assert {OTHER_STACK: ACCOUNT} == catalog.accounts_of_stacks()
 
 
 def test_a_timeline_counts_what_are_many() -> None:

@@ -74,6 +74,8 @@ def test_a_part_shrinks_and_grows_with_its_share() -> None:
     for number in range(8):
         window.add(0, b"%d" % number, b"")
     window.open(1)
+    assert [5, 6, 7] == held(window, 0, range(20))
+
     window.add(0, b"8", b"")
     assert [6, 7, 8] == held(window, 0, range(20))
 
@@ -85,6 +87,20 @@ def test_a_part_shrinks_and_grows_with_its_share() -> None:
     assert [8, 9, 10, 11, 12, 13] == held(window, 0, range(20))
 
 
+def test_parts_that_stand_still_give_up_what_newcomers_take() -> None:
+    window = a_window(12, 0)
+    for number in range(12):
+        window.add(0, b"%d" % number, b"")
+
+    for partition in range(1, 4):
+        window.open(partition)
+        for number in range(12):
+            window.add(partition, b"%d" % number, b"")
+
+    assert 12 == len(window), "the bound of all parts together"
+    assert [9, 10, 11] == held(window, 0, range(12))
+
+
 @given(st.lists(st.one_of(st.integers(0, 30), st.sampled_from(["open", "forget"])), max_size=120))
 def test_it_holds_the_last_identities_whatever_happens_to_its_share(steps: list[int | str]) -> None:
     window, others = a_window(12), 0
@@ -93,6 +109,8 @@ def test_it_holds_the_last_identities_whatever_happens_to_its_share(steps: list[
         if step == "open":
             others += 1
             window.open(others)
+            model = model[-window.most_in_a_part :]
+            assert sorted(model) == held(window, 0, range(31))
         elif step == "forget":
             window.forget(others)
             others = max(0, others - 1)

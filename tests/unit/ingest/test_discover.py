@@ -134,6 +134,15 @@ def test_what_is_not_a_notification_is_a_dead_letter_with_masked_text() -> None:
     assert [("delete", 1)] == client.done
 
 
+def test_only_the_head_of_a_large_message_is_looked_at() -> None:
+    writer = Writer()
+
+    a_discover(writer).take(following(Client("x" * 2**18)))
+
+    letter = writer.letters[0]
+    assert (letter.text, letter.text_truncated) == ("x" * 2**16, True)
+
+
 def test_an_object_of_a_foreign_bucket_is_a_dead_letter() -> None:
     writer, client = Writer(), Client(of_cloudtrail("a", bucket="foreign"), of_cloudtrail("b"))
 

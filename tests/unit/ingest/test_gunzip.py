@@ -134,6 +134,30 @@ def test_a_bomb_is_refused(budget: Budget) -> None:
     assert refused.value.reason == "unpacks-too-large"
 
 
+@pytest.mark.parametrize("layers", [0, 1, 2])
+def test_a_file_of_nothing_but_empty_members_is_a_bomb_as_well(layers: int) -> None:
+    stored = gzip.compress(b"", mtime=0) * 5000
+    for _ in range(layers):
+        stored = gzip.compress(stored, mtime=0)
+
+    with pytest.raises(InvalidRecord, match="unpacks to more than"):
+        unpacked(stored, Budget(most_bytes=99_999))
+
+
+def test_what_holds_nothing_beats_while_it_is_read() -> None:
+    members = gzip.compress(b"", mtime=0) * 200_000
+    beats: list[None] = []
+
+    result = unpack(
+        io.BytesIO(gzip.compress(members, mtime=0)),
+        stored_bytes=len(members),
+        budget=Budget(),
+        beat=lambda: beats.append(None),
+    )
+
+    assert (result.size, len(beats)) == (0, 1 + len(members) // 2**20 + 1)
+
+
 def test_a_small_file_of_much_repetition_is_no_bomb() -> None:
     assert unpacked(gzip.compress(bytes(10**7))).size == 10**7
 

@@ -183,6 +183,11 @@ def test_anything_else_is_not_a_notification(body: str) -> None:
         (an_s3_event(an_s3_object("k" * 1025)), "s3.object.key"),
         (an_s3_event(an_s3_object("a\ud800")), "s3.object.key"),
         (an_s3_event(an_s3_object("a", size=-1)), "s3.object.size"),
+        (an_s3_event(an_s3_object("a", size=2**63)), "s3.object.size"),
+        (an_s3_event(an_s3_object("a", eTag="a\ud800")), "s3.object.eTag"),
+        (an_s3_event(an_s3_object("a", versionId="a\ud800")), "s3.object.versionId"),
+        (an_eventbridge_event(detail={"bucket": {"name": "trail"}, "object": {"key": "a", "etag":
+         "\ud800"}}), "detail.object.etag"),
         (an_s3_event(an_s3_record(s3={"bucket": {"name": "trail"}})), "s3.object"),
         (an_s3_event(an_s3_record(s3={"bucket": {"name": "../x"}, "object": {"key": "a"}})),
          "s3.bucket.name"),

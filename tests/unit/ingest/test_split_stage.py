@@ -552,3 +552,12 @@ def test_rows_read_back_as_they_were_written() -> None:
     assert LEDGER.decode(LEDGER.encode(split.rows[0])) == split.rows[0]
     assert split.rows[0].delivered_at == 1709294700000
     assert split.events[0].raw == record_text(RECORDS[0])
+
+
+def test_files_that_are_refused_whole_count_and_what_waits_does_not() -> None:
+    split = Split()
+    split.objects.stored = {"sound": trail_file([a_record()]), "bad": b"nonsense"}
+
+    split.run(a_notice("sound"), a_notice("bad"), a_notice("missing"), b"no notice")
+
+    assert [{Partition(TopicName.FILES_NOTICED, 0): 2}] == [c.refused for c in split.commits]

@@ -18,9 +18,11 @@ from opstrail_runtime.crash_marks import (
 
 marks = st.one_of(
     st.just(CLEAN),
-    st.builds(Mark, set_aside=st.integers(0, 9)),
+    st.builds(Mark, set_aside=st.integers(0, 9), refused=st.integers(0, 2**40)),
+    st.builds(Mark, stopped=st.just(value=True), refused=st.integers(0, 2**40)),
     st.builds(
         Mark,
+        refused=st.integers(0, 2**40),
         size=st.integers(1, 512),
         end=st.integers(0, 2**40),
         deaths=st.integers(0, 9),

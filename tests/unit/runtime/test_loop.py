@@ -9,7 +9,7 @@ import pytest
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.crash_marks import mark_of
 from opstrail_runtime.errors import LeaseLost, OutcomeUnknown, Refused, Unavailable
-from opstrail_runtime.loop import Limits, Loop, OffsetsMissing, OurBug
+from opstrail_runtime.loop import Limits, Loop, OffsetsMissing, OurBug, TooManyRefused
 from opstrail_runtime.memory import MemoryKafka, MemorySource, MemoryWriter
 from opstrail_runtime.source import Batch, Committed, Lease
 from opstrail_runtime.stage import Commit, Output, Partition, Pulse, Record
@@ -488,3 +488,112 @@ def test_a_file_whose_chunks_get_through_is_not_set_aside_by_deaths_between_them
     assert values(kafka) == [b"%d" % number for number in range(8)]
     assert values(kafka, TopicName.DEAD_LETTERS) == []
     assert not mark_of(committed(kafka).metadata).deaths
+
+
+class InParts(Copying):
+    """A stage that commits half of each record's outputs before its offset moves."""
+
+    def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
+        for record in records:
+            yield Commit([Output(OUT, record.key or b"", b"half")])
+            yield Commit([Output(OUT, record.key or b"", b"rest")], offsets_after([record]))
+
+
+def test_a_part_of_an_input_is_committed_with_the_offset_where_it_stands() -> None:
+    kafka = a_broker(b"a")
+    loop = a_loop(kafka, InParts())
+    given: list[dict[Partition, int]] = []
+    commit = loop.writer.commit
+
+    def noting(
+        outputs: Sequence[Output], offsets: Mapping[Partition, Committed], lease: Lease
+    ) -> None:
+        if outputs:
+            given.append({partition: at.offset for partition, at in offsets.items()})
+        commit(outputs, offsets, lease)
+
+    loop.writer.commit = noting  # type: ignore[method-assign]
+    steps(loop)
+
+    assert given == [{Partition(IN, 0): 0}, {Partition(IN, 0): 1}]
+
+
+def test_a_part_of_an_input_whose_partition_is_anothers_now_is_not_written() -> None:
+    kafka = a_broker(b"a")
+
+    class Stalled(InParts):
+        def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
+            for commit in super().work(records, pulse):
+                kafka.generations["group"] += 1  # a rebalance that this process does not know of
+                yield commit
+
+    a_loop(kafka, Stalled()).step()
+    loop = a_loop(kafka, Stalled())
+    steps(loop, 3)
+
+    assert values(kafka) == []
+
+
+class Refusing(Copying):
+    """A stage that refuses values that begin with `bad`, one commit a record."""
+
+    def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
+        for record in records:
+            bad = (record.value or b"").startswith(b"bad")
+            name = TopicName.DEAD_LETTERS if bad else OUT
+            yield Commit(
+                [Output(name, record.key or b"", record.value)],
+                offsets_after([record]),
+                refused={record.partition: int(bad)},
+            )
+
+
+class TestTooManyRefused:
+    def test_inputs_in_a_row_that_are_dead_letters_stop_the_service(self) -> None:
+        kafka = a_broker(b"bad-1", b"bad-2", b"bad-3", b"sound")
+
+        with pytest.raises(TooManyRefused, match="2 inputs in a row"):
+            a_loop(kafka, Refusing(), most_refused=2).run()
+
+        assert values(kafka, TopicName.DEAD_LETTERS) == [b"bad-1", b"bad-2"]
+        assert committed(kafka).offset == 2
+
+    def test_the_next_process_stops_at_once(self) -> None:
+        kafka = a_broker(b"bad-1", b"bad-2", b"sound")
+        for _ in range(2):
+            with pytest.raises(TooManyRefused):
+                a_loop(kafka, Refusing(), most_refused=2).run()
+
+        assert values(kafka) == []
+
+    def test_it_goes_on_once_somebody_says_so(self) -> None:
+        kafka = a_broker(b"bad-1", b"bad-2", b"sound")
+        with pytest.raises(TooManyRefused):
+            a_loop(kafka, Refusing(), most_refused=2).run()
+
+        steps(a_loop(kafka, Refusing(), most_refused=2, clear_crash_marks=True))
+
+        assert values(kafka) == [b"sound"]
+        assert mark_of(committed(kafka).metadata).refused == 0
+
+    def test_one_that_gets_through_between_them_is_enough(self) -> None:
+        kafka = a_broker(b"bad-1", b"sound", b"bad-2", b"sound", b"bad-3")
+
+        steps(a_loop(kafka, Refusing(), most_refused=2))
+
+        assert committed(kafka).offset == 5
+
+    def test_a_restart_counts_on(self) -> None:
+        kafka = a_broker(b"bad-1")
+        steps(a_loop(kafka, Refusing(), most_refused=2))
+        kafka.append(IN, b"bad-2", b"bad-2")
+
+        with pytest.raises(TooManyRefused):
+            steps(a_loop(kafka, Refusing(), most_refused=2))
+
+    def test_no_limit_is_no_limit(self) -> None:
+        kafka = a_broker(*(b"bad-%d" % n for n in range(50)))
+
+        steps(a_loop(kafka, Refusing(), most_refused=0))
+
+        assert committed(kafka).offset == 50

@@ -25,6 +25,21 @@ MALFORMED = (
 )
 
 
+SHARDS = {
+    "type": "validation_exception",
+    "reason": "Validation Failed: 1: this action would add [2] total shards, but this cluster "
+    "currently has [1000]/[1000] maximum shards open;",
+}
+
+
+def test_a_cluster_that_takes_no_more_shards_is_waited_for():
+    item = {"index": {"status": 400, "error": SHARDS}}
+    [verdict] = item_verdicts({"items": [item]}, 1)
+
+    assert isinstance(verdict, Retry)
+    assert isinstance(request_verdict(400, {"error": SHARDS}), Retry)
+
+
 @pytest.mark.parametrize(
     ("item", "expected"),
     [

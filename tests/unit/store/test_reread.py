@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from opstrail_runtime.errors import Unavailable
+from opstrail_runtime.errors import OutcomeUnknown, Unavailable
 from opstrail_runtime.memory import MemoryKafka, MemoryLog, MemoryWriter, StillPulse
 from opstrail_runtime.stage import Partition
 from opstrail_schemas.facts import digest_of, version_of
@@ -254,6 +254,33 @@ def test_a_fact_of_an_unknown_version_moves_nothing() -> None:
     world.store.put("x", "a")
 
     assert 0 == world.repair().run().sent
+
+
+def test_a_fact_of_a_later_version_is_looked_at_again_and_others_meanwhile() -> None:
+    world = World()
+    world.know(a_fact("a"), a_fact("b", fact_version=99), a_fact("c"))
+
+    first, second = world.repair().run(), world.repair().run()
+
+    assert (2, 1) == (first.facts, second.facts)
+    assert 1 == world.progress.offsets[Partition(TopicName.STACK_FACTS, 0)]
+
+
+def test_a_transaction_whose_end_is_unknown_is_a_server_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.know(a_fact("a"))
+    world.store.put("x", "a")
+    repair = world.repair()
+
+    def unknown(*_: Any) -> None:
+        raise OutcomeUnknown("no answer")
+
+    monkeypatch.setattr(repair.writer, "commit", unknown)
+    with pytest.raises(Unavailable):
+        repair.run()
+    assert {} == world.progress.offsets
 
 
 def test_without_facts_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

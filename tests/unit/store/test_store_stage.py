@@ -109,14 +109,14 @@ def test_every_topic_has_its_index(stage, sink):
     assert () == tuple(commit.outputs)
 
 
-def test_only_first_writes_are_guarded_against_another_event(stage, sink):
+def test_every_event_is_guarded_against_another_one_also_a_replayed_one(stage, sink):
     worked(
         stage,
         enriched_record(),
         a_record(REPAIRED, CODECS.repaired.encode(an_enriched())),
     )
 
-    assert [True, False] == [write.content is not None for write in sink.writes]
+    assert [True, True] == [write.content is not None for write in sink.writes]
 
 
 def test_tombstones_delete(stage, sink):
