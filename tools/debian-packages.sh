@@ -16,6 +16,8 @@ needs "${PYTHON:-python3} -c 'import ensurepip, venv'" python3-venv
 
 # The browser of the page's tests: Playwright's own download is not to be had behind every mirror.
 needs "command -v chromium || command -v chromium-browser || command -v google-chrome" chromium
+# promtool tests the alerts, and a real Prometheus scrapes in the tests.
+needs "command -v promtool" prometheus
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
@@ -23,6 +25,6 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 	exit 0
 fi
 # shellcheck disable=SC2086 # a list of names
-{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $missing; } >&2 ||
+{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing; } >&2 ||
 	echo "could not install:$missing" >&2
 exit 0

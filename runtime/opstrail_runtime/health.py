@@ -4,12 +4,16 @@
 outage. /readyz: state is restored and records flow.
 """
 
+import platform
 import threading
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client import make_wsgi_app
+
+from opstrail_runtime.telemetry import Started, emit
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -27,6 +31,7 @@ def serve_health(
 ) -> int:
     """Serve in a thread of its own; return the port. Raises OSError where it is taken."""
     metrics = make_wsgi_app()
+    emit(Started(version("opstrail"), platform.python_version()))
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         checks = {

@@ -14,6 +14,8 @@ from typing import ClassVar, Literal
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from opstrail_schemas.topics import TopicName
+
 _log = structlog.get_logger("opstrail")
 PREFIX = "opstrail_"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -75,6 +77,12 @@ REVOKED = counter("partitions_revoked", "Partitions taken away.", ("stage",))
 SET_ASIDE = counter("inputs_set_aside", "Inputs that killed the process three times.", ("stage",))
 WAITS = counter("waits", "Times that a dependency was waited for.", ("stage",))
 RESTORE_SECONDS = histogram("restore_seconds", "Time to restore state.", ("stage", "state"))
+LAG = gauge(
+    "consumer_lag_records",
+    "Records that a process has yet to take of the partitions that it holds.",
+    ("stage", "topic"),
+)
+BUILD_INFO = gauge("build_info", "1; the labels tell what runs.", ("version", "python"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +204,31 @@ class StateRestored(Happening):
     def count(self) -> None:
         """Time it."""
         RESTORE_SECONDS.labels(self.stage, self.state).observe(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class LagSeen(Happening):
+    """How far a process is behind, by topic."""
+
+    stage: str
+    records: Mapping[TopicName, int]
+
+    def count(self) -> None:
+        """Show it."""
+        for topic, number in self.records.items():
+            LAG.labels(self.stage, topic).set(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Happening):
+    """The process serves its metrics."""
+
+    version: str
+    python: str
+
+    def count(self) -> None:
+        """Show what runs."""
+        BUILD_INFO.labels(self.version, self.python).set(1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,16 +18,19 @@ from opstrail_runtime.kafka_lags import KafkaLags
 from opstrail_runtime.kafka_log import KafkaLog
 from opstrail_runtime.kafka_security import security_properties
 from opstrail_runtime.kafka_source import KafkaSource
+from opstrail_runtime.kafka_statistics import lags
 from opstrail_runtime.kafka_writer import KafkaWriter
 from opstrail_runtime.loop import Limits, Loop
 from opstrail_runtime.settings import KafkaSettings, RegistrySettings, ServiceSettings
 from opstrail_runtime.stage import Stage
+from opstrail_runtime.telemetry import LagSeen, emit
 from opstrail_runtime.topic_names import TopicNames
 from opstrail_schemas.registry import Registry
 from opstrail_schemas.topics import LARGEST_MESSAGE_BYTES, TopicName
 
 TRANSACTION_TIMEOUT_MS = 30_000
 SESSION_TIMEOUT_MS = 10_000
+STATISTICS_EVERY_MS = 5_000
 
 
 def topic_names(settings: KafkaSettings) -> TopicNames:
@@ -91,16 +94,19 @@ def new_source(
     settings: KafkaSettings, role: str, topics: Sequence[TopicName], *, slot: str
 ) -> KafkaSource:
     """Return the source of a role: a static member of its group."""
+    names = topic_names(settings)
     consumer = Consumer(
         {
             **_reader(settings, group_id(settings, role), slot),
             "group.instance.id": slot,
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": SESSION_TIMEOUT_MS,
+            "statistics.interval.ms": STATISTICS_EVERY_MS,
+            "stats_cb": lambda text: emit(LagSeen(role, lags(text, names))),
             **security_properties(settings, msk_token),
         }
     )
-    return KafkaSource(consumer, topics, topic_names(settings), slot=slot)
+    return KafkaSource(consumer, topics, names, slot=slot)
 
 
 def new_lags(settings: KafkaSettings) -> KafkaLags:

@@ -24,6 +24,7 @@ from opstrail_ingest.telemetry import (
     ExtraData,
     FileRefused,
     FilesSplit,
+    NoticesTaken,
     NoticeUnreadable,
     ObjectGivenUp,
     ObjectWaits,
@@ -122,6 +123,8 @@ class SplitStage:
 
     def work(self, records: Sequence[Record], pulse: Pulse) -> Generator[Commit, None, None]:
         """Split the files of the notices. Raises Unavailable where a whole store is away."""
+        if records:
+            emit(NoticesTaken(min(record.timestamp_ms for record in records)))
         batch = self._batch()
         for record in records:
             pulse.beat()

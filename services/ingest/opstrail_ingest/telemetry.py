@@ -24,7 +24,22 @@ FILES_LEFT_OUT = counter("files_left_out", "Files of a folder that are not notic
 DISCOVER_DEAD = counter("discover_dead", "Dead letters of discover.", ("reason",))
 RETRIES_WAITING = gauge("retries_waiting", "Files that wait to be tried again.")
 BACKFILL_PAUSED = gauge("backfill_paused", "1 while a backfill waits for the services.")
+OLDEST_NOTICE = gauge(
+    "split_oldest_notice_timestamp_seconds",
+    "When the oldest notice of the batch at hand was written; half of its retention is an alarm.",
+)
 LEDGER_UNREADABLE = counter("ledger_rows_unreadable", "Messages that are no row of the ledger.")
+
+
+@dataclass(frozen=True, slots=True)
+class NoticesTaken(Happening):
+    """A batch of notices was taken; `oldest_ms` is when the oldest of them was written."""
+
+    oldest_ms: int
+
+    def count(self) -> None:
+        """Show it."""
+        OLDEST_NOTICE.set(self.oldest_ms / 1000)
 
 
 @dataclass(frozen=True, slots=True)

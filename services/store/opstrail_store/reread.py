@@ -27,6 +27,7 @@ from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.log import Log
 from opstrail_runtime.source import Committed, Lease
 from opstrail_runtime.stage import Output, Partition, Pulse, Record
+from opstrail_runtime.telemetry import emit
 from opstrail_schemas.codec import Codec
 from opstrail_schemas.facts import concerned_by, facts_in
 from opstrail_schemas.identity import event_key
@@ -34,6 +35,7 @@ from opstrail_schemas.messages import Account, RawEvent, StackFact
 from opstrail_schemas.topics import TopicName
 from opstrail_store.stored_documents import Known
 from opstrail_store.stored_event import event_in
+from opstrail_store.telemetry import EventsReread
 
 MOST_KEYS = 20_000  # in one query; OpenSearch takes 65,536
 MOST_BEHIND = 20_000  # events that may be on their way while more are sent
@@ -243,6 +245,7 @@ class Reread:
         except LeaseLost as lost:  # sent or not: a repeat has the same version, and changes nothing
             raise Unavailable("kafka", str(lost)) from lost
         self.result.sent += len(outputs)
+        emit(EventsReread(len(outputs), self.result.examined))
         self.say(f"{self.result.sent:,} events sent, of {self.result.examined:,} examined")
 
     # Waiting

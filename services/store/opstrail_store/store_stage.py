@@ -27,7 +27,7 @@ from opstrail_store.document import (
 )
 from opstrail_store.index_name import IndexNames, is_expired
 from opstrail_store.opensearch_sink import Conflict, Final, Write
-from opstrail_store.telemetry import BatchWritten, DeadLetterNotIndexed
+from opstrail_store.telemetry import BatchWritten, DeadLetterNotIndexed, HorizonKnown
 
 STAGE = "store"
 TOPICS = (
@@ -102,6 +102,7 @@ class StoreStage:
     def restore(self, partitions: Sequence[Partition], pulse: Pulse) -> None:  # noqa: ARG002
         """Check the set-up; there is no state."""
         self._check_setup()
+        emit(HorizonKnown(self._horizon_ms))
 
     def forget(self, partitions: Sequence[Partition]) -> None:
         """Forget nothing: there is no state."""
@@ -109,7 +110,9 @@ class StoreStage:
     def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
         """Write the documents of all records; one commit with their dead letters."""
         began = self._now_ms()
-        planned = [self._planned(record, began) for record in records]
+        times: list[int] = []
+        planned = [self._planned(record, began, times) for record in records]
+        newest = max((time for time in times if time <= began), default=None)
         verdicts = iter(self._sink.write([p for p in planned if isinstance(p, Write)], pulse))
         outputs: list[Output] = []
         counts: Counter[tuple[TopicName, str]] = Counter()
@@ -124,7 +127,7 @@ class StoreStage:
         yield Commit(
             outputs,
             _offsets_after(records),
-            partial(_count, counts, self._now_ms() - began),
+            partial(_count, counts, self._now_ms() - began, newest),
             refused,
         )
 
@@ -137,11 +140,15 @@ class StoreStage:
 
     # What becomes of a record.
 
-    def _planned(self, record: Record, now_ms: int) -> Planned:
+    def _planned(self, record: Record, now_ms: int, times: list[int]) -> Planned:
+        """Return what is to be done about a record; the time of an event is added to `times`."""
         try:
             match record.partition.topic:
                 case TopicName.EVENTS_ENRICHED:
-                    return self._event(decoded(self._codecs.enriched, record), now_ms)
+                    enriched = decoded(self._codecs.enriched, record)
+                    if enriched.event.event_time is not None:
+                        times.append(enriched.event.event_time)
+                    return self._event(enriched, now_ms)
                 case TopicName.EVENTS_REPAIRED:
                     return self._event(decoded(self._codecs.repaired, record), now_ms)
                 case TopicName.FILES_LEDGER:
@@ -253,12 +260,11 @@ class StoreStage:
         return decoded(self._codecs.enriched if first else self._codecs.repaired, record)
 
 
-def _count(counts: Mapping[tuple[TopicName, str], int], took_ms: int) -> None:
-    emit(
-        BatchWritten(
-            {(str(name), code): number for (name, code), number in counts.items()}, took_ms / 1000
-        )
-    )
+def _count(
+    counts: Mapping[tuple[TopicName, str], int], took_ms: int, newest_ms: int | None = None
+) -> None:
+    by_kind = {(str(name), code): number for (name, code), number in counts.items()}
+    emit(BatchWritten(by_kind, took_ms / 1000, newest_ms))
     for name, stage in _COUNTED_AS.items():
         by_code = {code: number for (of, code), number in counts.items() if of is name}
         came = sum(by_code.values())

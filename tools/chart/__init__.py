@@ -1,0 +1,1 @@
+"""Tools that check the chart and the image, and how they are obtained."""
