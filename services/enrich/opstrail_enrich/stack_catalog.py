@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from opstrail_enrich.as_of import LATEST, Said, as_of, holds
+from opstrail_enrich.role_users import Use, Users, UsersByTime
 from opstrail_runtime.fact_table import FactTable
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import StackFact
@@ -43,14 +44,6 @@ class Creation(NamedTuple):
     candidates: Sequence[str]
 
 
-class RoleUsers(NamedTuple):
-    """The stacks that have a service role: the only one, those that may be it, whether any has."""
-
-    only: str | None
-    candidates: Sequence[str]
-    any: bool
-
-
 class StackCatalog:
     """All stack facts known, in any order, each once."""
 
@@ -58,6 +51,7 @@ class StackCatalog:
         self.facts = FactTable(StackFact)
         self._changes = 0
         self._histories: dict[str, list[Said]] = {}
+        self._users: dict[str, UsersByTime] = {}
 
     # Stacks
 
@@ -116,24 +110,40 @@ class StackCatalog:
                 perhaps.append(stack_id)
         return Creation(orphan, None, perhaps)
 
-    def users_of_role(self, account_id: str, key: str, arn: str, at: int | None) -> RoleUsers:
+    def users_of_role(self, account_id: str, arn: str, at: int | None) -> Users:
         """Return the stacks whose service role this is as of a time; deleted ones have none."""
+        self._forget_what_changed()
+        key = key_of(account_id, None, "role", arn)
+        known = self._users.get(key)
+        if known is None:
+            known = self._users[key] = UsersByTime(self._uses(account_id, key, arn))
+        return known.at(at)
+
+    def _uses(self, account_id: str, key: str, arn: str) -> Iterator[Use]:
         facts = self.facts.about(key)
-        made = [self._creation(f) for f in facts if f.stack_id is None and holds(f.valid_from, at)]
-        unknown = [creation for creation in made if creation.stack_id is None]
-        used_by = {fact.stack_id for fact in facts if fact.stack_id}
-        used_by |= {creation.stack_id for creation in made if creation.stack_id}
-        states = (self.stack(account_id, stack_id, at) for stack_id in used_by)
-        stacks = {
-            state.stack_id
-            for state in states
-            if state.attributes.get("serviceRoleArn") == arn and state.status == "active"
-        }
-        return RoleUsers(
-            only=next(iter(stacks)) if len(stacks) == 1 and not unknown else None,
-            candidates=sorted(stacks.union(*(creation.candidates for creation in unknown))),
-            any=bool(stacks or unknown),
-        )
+        stacks = {fact.stack_id for fact in facts if fact.stack_id}
+        for fact in facts:
+            if fact.stack_id is None:
+                made = self._creation(fact)
+                if made.stack_id is None:
+                    yield Use(made.candidates, certain=False, since=fact.valid_from, until=LATEST)
+                else:
+                    stacks.add(made.stack_id)
+        for stack_id in stacks:
+            yield from self._uses_by(account_id, stack_id, arn)
+
+    def _uses_by(self, account_id: str, stack_id: str, arn: str) -> Iterator[Use]:
+        """Yield when a stack has a role. What ends it holds only after its moment."""
+        key = key_of(account_id, None, "stack", stack_id)
+        said = [one for one in self._history(key) if "serviceRoleArn" in one.attributes]
+        ends = [f.valid_from for f in self.facts.about(key) if f.kind == "stackDeleted"]
+        deleted = min((time for time in ends if time is not None), default=LATEST)
+        always: list[int | None] = [None] if any(one.since is None for one in said) else []
+        times = always + sorted({one.since for one in said if one.since is not None})
+        for since, until in zip(times, [*times[1:], LATEST], strict=False):
+            last = min(LATEST if until is None else until, deleted)
+            if as_of(since, said).get("serviceRoleArn") == arn and (since is None or since <= last):
+                yield Use((stack_id,), certain=True, since=since, until=last)
 
     def _creation(self, orphan: StackFact) -> Creation:
         names = _names_of(orphan)
@@ -258,9 +268,7 @@ class StackCatalog:
     # Histories: all that is said of one thing, and from when on
 
     def _history(self, key: str, cloning: frozenset[str] = frozenset()) -> list[Said]:
-        if self._changes != self.facts.changes:
-            self._changes = self.facts.changes
-            self._histories.clear()
+        self._forget_what_changed()
         known = self._histories.get(key)
         if known is None:
             known = self._said(key, cloning)
@@ -286,6 +294,12 @@ class StackCatalog:
         copied = as_of(fact.valid_from, self._history(source, cloning | {key}))
         kept = {name: value for name, value in copied.items() if name not in _NOT_CLONED}
         return Said(fact.valid_from, fact.event_id, kept | fact.attributes)
+
+    def _forget_what_changed(self) -> None:
+        if self._changes != self.facts.changes:
+            self._changes = self.facts.changes
+            self._histories.clear()
+            self._users.clear()
 
     # Imports
 

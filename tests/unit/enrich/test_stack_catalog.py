@@ -4,7 +4,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from opstrail_enrich.as_of import holds
+from opstrail_enrich.role_users import MOST_CANDIDATES, Use, Users, UsersByTime
 from opstrail_enrich.stack_catalog import StackCatalog
 from opstrail_enrich.stack_timeline import MOST_CHILDREN, timeline
 from opstrail_schemas.facts import digest_of, key_of
@@ -312,19 +316,77 @@ def test_an_address_at_an_instance_says_only_perhaps() -> None:
 
 
 def test_a_role_is_its_stacks_while_they_have_it() -> None:
-    role = key("role", ROLE)
     catalog = catalog_of(
         belongs("role", ROLE),
         belongs("role", ROLE, OTHER_STACK),
+        belongs("role", ROLE, "of which nothing else is known"),
         defined(STACK, "a", at=10, serviceRoleArn=ROLE),
         changed(STACK, at=20, serviceRoleArn="another"),
         defined(OTHER_STACK, "b", at=15, serviceRoleArn=ROLE),
         deleted(OTHER_STACK, at=30),
     )
 
-    assert [set(), {STACK}, {STACK, OTHER_STACK}, {OTHER_STACK}, set()] == [
-        set(catalog.users_of_role(ACCOUNT, role, ROLE, at).candidates) for at in (9, 10, 15, 20, 30)
+    assert {
+        9: [], 10: [STACK], 15: [STACK, OTHER_STACK], 20: [STACK, OTHER_STACK], 21: [OTHER_STACK],
+        30: [OTHER_STACK], 31: [], None: [],
+    } == {
+        at: list(catalog.users_of_role(ACCOUNT, ROLE, at).candidates)
+        for at in (9, 10, 15, 20, 21, 30, 31, None)
+    }  # fmt: skip
+
+
+def test_a_role_that_contradicts_itself_is_nobodys() -> None:
+    catalog = catalog_of(
+        belongs("role", ROLE),
+        defined(STACK, "a", at=None, serviceRoleArn=ROLE),
+        defined(STACK, "a", at=None, serviceRoleArn="another"),
+    )
+
+    assert not catalog.users_of_role(ACCOUNT, ROLE, T0).any
+
+
+def test_many_stacks_of_a_role_are_a_few_candidates_and_new_facts_count() -> None:
+    many = [f"s-{n:03}" for n in range(400)]
+    catalog = catalog_of(
+        *(belongs("role", ROLE, one) for one in many),
+        *(defined(one, one, at=n, serviceRoleArn=ROLE) for n, one in enumerate(many)),
+    )
+    before = catalog.users_of_role(ACCOUNT, ROLE, T0)
+    for one in many[1:]:
+        gone = deleted(one, at=1_000)
+        catalog.facts.add(digest_of(gone), gone)
+
+    assert (None, many[:MOST_CANDIDATES]) == (before.only, list(before.candidates))
+    assert [many[0], None, many[0]] == [
+        catalog.users_of_role(ACCOUNT, ROLE, at).only for at in (0, 1_000, 1_001)
     ]
+
+
+A_USE = st.builds(
+    Use,
+    st.lists(st.sampled_from("abc"), max_size=2, unique=True),
+    certain=st.just(value=False),
+    since=st.none() | st.integers(0, 9),
+    until=st.integers(0, 9),
+) | st.builds(
+    Use,
+    st.lists(st.sampled_from("abc"), min_size=1, max_size=1),
+    certain=st.just(value=True),
+    since=st.none() | st.integers(0, 9),
+    until=st.integers(0, 9),
+)
+
+
+@given(st.lists(A_USE, max_size=8), st.none() | st.integers(-1, 11))
+def test_users_of_a_role_are_those_whose_time_it_is(uses: list[Use], at: int | None) -> None:
+    uses = [use for use in uses if use.since is None or use.since <= use.until]
+    now = [use for use in uses if holds(use.since, at) and (at is None or at <= use.until)]
+    ids = sorted({one for use in now for one in use.stack_ids})
+    certain = all(use.certain for use in now)
+
+    assert Users(ids[0] if len(ids) == 1 and certain else None, tuple(ids), bool(now)) == (
+        UsersByTime(uses).at(at)
+    )
 
 
 # For people
