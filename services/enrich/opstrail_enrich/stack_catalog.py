@@ -19,6 +19,7 @@ _DEFINES: Final = frozenset({"stackDefined", "stackChanged", "stackCloned"})
 _OF_CHILD: Final = frozenset({"childBelongs", "childDefined"})
 # Registered with one stack now and with another later; layers, instances and apps never move.
 MOVES: Final = frozenset({"volume", "ec2Volume", "elasticIp", "loadBalancer", "rds", "ecsCluster"})
+MOST_REMEMBERED: Final = 20_000  # beyond it all are worked out anew
 # A clone has these of its own.
 _NOT_CLONED: Final = frozenset({"name", "createdAt", "arn"})
 _NEVER_CHANGE: Final = frozenset({"region", "vpcId"})
@@ -45,13 +46,22 @@ class Creation(NamedTuple):
 
 
 class StackCatalog:
-    """All stack facts known, in any order, each once."""
+    """All stack facts known, in any order, each once.
 
-    def __init__(self) -> None:
+    `most_remembered` bounds the histories that are kept for who asks again.
+    """
+
+    def __init__(self, *, most_remembered: int = MOST_REMEMBERED) -> None:
         self.facts = FactTable(StackFact)
+        self._most_remembered = most_remembered
         self._changes = 0
         self._histories: dict[str, list[Said]] = {}
         self._users: dict[str, UsersByTime] = {}
+
+    @property
+    def remembered(self) -> int:
+        """How many histories, of things and of roles, are kept."""
+        return len(self._histories) + len(self._users)
 
     # Stacks
 
@@ -116,7 +126,9 @@ class StackCatalog:
         key = key_of(account_id, None, "role", arn)
         known = self._users.get(key)
         if known is None:
-            known = self._users[key] = UsersByTime(self._uses(account_id, key, arn))
+            known = UsersByTime(self._uses(account_id, key, arn))
+            self._make_room()
+            self._users[key] = known
         return known.at(at)
 
     def _uses(self, account_id: str, key: str, arn: str) -> Iterator[Use]:
@@ -273,6 +285,7 @@ class StackCatalog:
         if known is None:
             known = self._said(key, cloning)
             if not cloning:  # in a circle of clones it depends on where one begins
+                self._make_room()
                 self._histories[key] = known
         return known
 
@@ -298,6 +311,11 @@ class StackCatalog:
     def _forget_what_changed(self) -> None:
         if self._changes != self.facts.changes:
             self._changes = self.facts.changes
+            self._histories.clear()
+            self._users.clear()
+
+    def _make_room(self) -> None:
+        if self.remembered >= self._most_remembered:
             self._histories.clear()
             self._users.clear()
 

@@ -389,6 +389,27 @@ def test_users_of_a_role_are_those_whose_time_it_is(uses: list[Use], at: int | N
     )
 
 
+# Bounds
+
+
+def test_ids_that_nobody_knows_fill_no_memory() -> None:
+    catalog = StackCatalog(most_remembered=4)
+    fact = defined(STACK, "shop")
+    catalog.facts.add(digest_of(fact), fact)
+
+    names = [
+        catalog.stack(ACCOUNT, one).attributes.get("name")
+        for number in range(20)
+        for one in (f"unknown-{number}", STACK)
+    ]
+    for number in range(20):
+        catalog.attributes(key("instance", f"i-{number}"))
+        catalog.users_of_role(ACCOUNT, f"role-{number}", T0)
+
+    assert [None, "shop"] * 20 == names
+    assert 0 < catalog.remembered <= 4
+
+
 # For people
 
 
