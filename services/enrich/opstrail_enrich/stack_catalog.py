@@ -16,10 +16,12 @@ from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import StackFact
 
 _DEFINES: Final = frozenset({"stackDefined", "stackChanged", "stackCloned"})
+_SHOW_LINK: Final = frozenset({"childBelongs", "childSeen"})
 _OF_CHILD: Final = frozenset({"childBelongs", "childDefined"})
 # Registered with one stack now and with another later; layers, instances and apps never move.
 MOVES: Final = frozenset({"volume", "ec2Volume", "elasticIp", "loadBalancer", "rds", "ecsCluster"})
 MOST_REMEMBERED: Final = 20_000  # beyond it all are worked out anew
+DAY_MS: Final = 86_400_000
 # A clone has these of its own.
 _NOT_CLONED: Final = frozenset({"name", "createdAt", "arn"})
 _NEVER_CHANGE: Final = frozenset({"region", "vpcId"})
@@ -226,31 +228,33 @@ class StackCatalog:
         if visit in seen:
             return set()
         seen.add(visit)
-        facts = self.facts.about(key)
+        facts: Sequence[StackFact] = self.facts.about(key)
         if kind not in MOVES:
             # A link learnt from a later call holds before it too: ids like these never move.
             found = {f.stack_id for f in facts if f.kind == "childBelongs" and f.stack_id}
             return found.union(*(self._same_as(fact, key, seen) for fact in facts))
+        facts = _without_explained(facts)
         known = [fact for fact in facts if holds(fact.valid_from, at)]
         # An end is itself a call on what it ends: it holds only after its moment.
-        ending = any(f.kind == "linkEnds" and f.valid_from == at for f in known)
         found = self._linked(
             [f for f in known if f.kind != "linkEnds" or f.valid_from != at], key, seen
         )
-        if ending:  # a link that begins in the same second may be the next one
-            found |= self._linked([f for f in known if f.valid_from != at], key, seen)
+        doubtful = [f.valid_from for f in known if f.valid_from is not None and _is_doubtful(f, at)]
+        if doubtful:  # what was before may still be so
+            before = min(doubtful) - 1
+            found |= self._linked([f for f in known if holds(f.valid_from, before)], key, seen)
         return {stack_id for stack_id in found if not self._is_deleted(facts[0], stack_id, at)}
 
     def _linked(
         self, facts: Sequence[StackFact], key: str, seen: set[tuple[str, int | None]]
     ) -> set[str]:
         """Return the stacks that the last of these facts link a thing to that moves."""
-        registrations = [f for f in facts if f.kind in ("childBelongs", "linkEnds")]
+        registrations = [f for f in facts if f.kind in _SHOW_LINK or f.kind == "linkEnds"]
         began = max(map(moment, registrations), default=(False, 0, ""))
         found = {
             f.stack_id
             for f in registrations
-            if moment(f) == began and f.kind == "childBelongs" and f.stack_id
+            if moment(f) == began and f.kind in _SHOW_LINK and f.stack_id
         }
         same = [f for f in facts if f.kind == "sameStack" and moment(f) > began]
         last = max(map(moment, same), default=None)
@@ -437,6 +441,32 @@ def _said_by(fact: StackFact) -> dict[str, str]:
 def moment(fact: StackFact) -> tuple[bool, int, str]:
     """Return what orders facts by time: what always holds first, ids within a moment."""
     return fact.valid_from is not None, fact.valid_from or 0, fact.event_id or ""
+
+
+def _without_explained(facts: Sequence[StackFact]) -> Sequence[StackFact]:
+    """Leave out where a thing was seen on days on which its link began or ended.
+
+    Those facts know the second, and nobody knows on which side of it the thing was seen.
+    """
+    days = {
+        f.valid_from // DAY_MS
+        for f in facts
+        if f.kind in ("childBelongs", "linkEnds") and f.valid_from is not None
+    }
+    return [f for f in facts if f.kind != "childSeen" or (f.valid_from or 0) // DAY_MS not in days]
+
+
+def _is_doubtful(fact: StackFact, at: int | None) -> bool:
+    """Return whether at that time a thing's link may have been the one before this fact.
+
+    In the second of an end another link may begin; when on a day a thing came to where it was seen,
+    nobody knows.
+    """
+    if at is None or fact.valid_from is None:
+        return False
+    if fact.kind == "linkEnds":
+        return fact.valid_from == at
+    return fact.kind == "childSeen" and at < fact.valid_from + DAY_MS
 
 
 def _is_weak(fact: StackFact) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from opstrail_enrich.as_of import holds
 from opstrail_enrich.role_users import MOST_CANDIDATES, Use, Users, UsersByTime
-from opstrail_enrich.stack_catalog import StackCatalog
+from opstrail_enrich.stack_catalog import DAY_MS, StackCatalog
 from opstrail_enrich.stack_timeline import MOST_CHILDREN, timeline
 from opstrail_schemas.facts import digest_of, key_of
 from opstrail_schemas.messages import StackFact
@@ -269,6 +269,44 @@ def test_in_the_second_in_which_a_volume_moves_it_may_be_in_either_stack() -> No
     ]
 
 
+def seen(stack_id: str, *, day: int) -> StackFact:
+    fact = a_fact(
+        "childSeen", key("rds", "d"), at=day * DAY_MS, stack_id=stack_id, subject_kind="rds",
+        subject_id="d", leads_to=[key("stack", stack_id)],
+    )  # fmt: skip
+    return msgspec.structs.replace(fact, event_id=None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ([], [set(), {STACK}, {STACK}, {STACK}]),
+        ([belongs("rds", "d", OTHER_STACK, at=7)],
+         [{OTHER_STACK}, {STACK, OTHER_STACK}, {STACK, OTHER_STACK}, {STACK}]),
+        ([belongs("rds", "d", STACK, at=7)], [{STACK}, {STACK}, {STACK}, {STACK}]),
+        ([belongs("rds", "d", at=2 * DAY_MS + 9)], [set(), set(), {STACK}, {STACK}]),
+        ([ends("rds", "d", at=2 * DAY_MS + 9)], [set(), set(), set(), set()]),
+        ([belongs("rds", "d", at=7), ends("rds", "d", at=2 * DAY_MS + 9)],
+         [{STACK}, {STACK}, set(), set()]),
+        ([ends("rds", "d", at=3 * DAY_MS)], [set(), {STACK}, {STACK}, {STACK}]),
+        ([ends("rds", "d", at=3 * DAY_MS - 1)], [set(), set(), set(), set()]),
+        ([seen(OTHER_STACK, day=2)], [set(), *[{STACK, OTHER_STACK}] * 3]),
+        ([seen(OTHER_STACK, day=3)], [set(), {STACK}, {STACK}, {STACK, OTHER_STACK}]),
+    ],
+    ids=["alone", "elsewhere before", "there before", "registered that day", "ended that day",
+         "there before, ended that day", "ended the next day", "ended in the last millisecond",
+         "elsewhere too", "elsewhere the next day"],
+)  # fmt: skip
+def test_a_database_seen_in_a_stack_on_a_day_is_there_from_then_on(
+    facts: list[StackFact], found: list[set[str]]
+) -> None:
+    catalog = catalog_of(seen(STACK, day=2), *facts)
+    times = (2 * DAY_MS - 1, 2 * DAY_MS, 3 * DAY_MS - 1, 3 * DAY_MS)
+
+    assert found == [stacks_of(catalog, "rds", "d", at) for at in times]
+    assert set() == stacks_of(catalog, "rds", "d", None)
+
+
 def test_a_volume_at_an_instance_is_in_its_stack_and_the_instance_in_the_volumes() -> None:
     catalog = catalog_of(
         same(("volume", "v"), ("instance", INSTANCE), at=20), belongs("instance", INSTANCE)
@@ -454,6 +492,14 @@ def test_an_id_that_two_accounts_have_is_no_accounts() -> None:
     catalog = catalog_of(defined(STACK, "shop"), defined(OTHER_STACK, "blog"), foreign)
 
     assert {OTHER_STACK: ACCOUNT} == catalog.accounts_of_stacks()
+
+
+def test_a_timeline_tells_once_where_a_thing_was_seen() -> None:
+    catalog = catalog_of(*(seen(STACK, day=day) for day in (7, 5, 6)))
+
+    assert [("1970-01-06T00:00:00Z", "rds", "d belongs to it", "trail")] == [
+        tuple(row) for row in timeline(catalog, ACCOUNT, STACK)
+    ]
 
 
 def test_a_timeline_counts_what_are_many() -> None:
