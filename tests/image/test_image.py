@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from opstrail_local.places import default_cache
 from tests.support.chart import TOP, not_run, tools
 from tests.support.figures import Figure
 
 DOCKERFILE = TOP / "deploy" / "image" / "Dockerfile"
 WHEELS = TOP / "deploy" / "image" / "wheels"
-STORE = TOP / "build" / "image"
+STORE = default_cache() / "image"  # not in the checkout: checks of files would walk through it
 BASE, IMAGE = "localhost/base:test", "localhost/opstrail:test"
 BASE_PYTHON = "3.11"  # of Debian 12
 LOCKS = (TOP / "deploy/image/requirements.lock", TOP / "deploy/image/tools.lock")
