@@ -14,6 +14,8 @@ needs() { # needs TEST PACKAGE...
 # Debian splits venv's installer off; without it `python3 -m venv` makes no environment.
 needs "${PYTHON:-python3} -c 'import ensurepip, venv'" python3-venv
 
+# The browser of the page's tests: Playwright's own download is not to be had behind every mirror.
+needs "command -v chromium || command -v chromium-browser || command -v google-chrome" chromium
 # promtool tests the alerts, and a real Prometheus scrapes in the tests.
 needs "command -v promtool" prometheus
 

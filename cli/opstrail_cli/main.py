@@ -12,6 +12,7 @@ COMMANDS = {
     "ingest": "opstrail_ingest.commands:ingest",
     "enrich": "opstrail_enrich.commands:enrich",
     "store": "opstrail_store.commands:store",
+    "history": "opstrail_history.commands:history",
     "catalog": "opstrail_enrich.commands:catalog",
     "dead-letters": "opstrail_cli.dead_letters_commands:dead_letters",
     "schemas": "opstrail_cli.schemas_commands:schemas",

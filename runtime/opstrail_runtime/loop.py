@@ -387,7 +387,7 @@ class Loop:
         return {
             partition: self._refused.get(partition, 0) + number
             if (number := commit.refused.get(partition, 0)) >= inputs[partition]
-            else number
+            else 0
             for partition in commit.offsets
         }
 

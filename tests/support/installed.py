@@ -174,7 +174,7 @@ class Installed:
             **servers.environment(),
             **settings,
         }
-        self._addresses = servers.addresses
+        self.addresses = servers.addresses
         self.opensearch = OpenSearch(servers.addresses.opensearch, timeout=60)
         self._admin = AdminClient({"bootstrap.servers": servers.addresses.kafka})
         self._runs = 0
@@ -272,7 +272,7 @@ class Installed:
         full = self.topic(name)
         consumer = Consumer(
             {
-                "bootstrap.servers": self._addresses.kafka,
+                "bootstrap.servers": self.addresses.kafka,
                 "group.id": f"{self.name}.looks-on",
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
@@ -302,7 +302,7 @@ class Installed:
 
     def decoded(self, name: str) -> Iterator[dict[str, Any]]:
         """Give the messages of a topic as any Avro client reads them; tombstones left out."""
-        registry = SchemaRegistryClient({"url": self._addresses.registry})
+        registry = SchemaRegistryClient({"url": self.addresses.registry})
         decode = AvroDeserializer(
             registry, conf={"subject.name.strategy": topic_subject_name_strategy}
         )
@@ -315,7 +315,7 @@ class Installed:
         """Return how many offsets of a topic are taken; none while it is being created."""
         full = self.topic(name)
         consumer = Consumer(
-            {"bootstrap.servers": self._addresses.kafka, "group.id": f"{self.name}.looks-on"}
+            {"bootstrap.servers": self.addresses.kafka, "group.id": f"{self.name}.looks-on"}
         )
         try:
             there = consumer.list_topics(full, timeout=30).topics[full]
@@ -333,7 +333,7 @@ class Installed:
     def produce(self, name: str, values: Iterable[tuple[int, bytes, bytes]]) -> list[Place]:
         """Write (partition, key, value) to a topic as anybody could; return where they are."""
         producer = Producer(
-            {"bootstrap.servers": self._addresses.kafka, "partitioner": "murmur2_random"}
+            {"bootstrap.servers": self.addresses.kafka, "partitioner": "murmur2_random"}
         )
         places: list[Place] = []
 
@@ -348,7 +348,7 @@ class Installed:
 
     def bury(self, letters: Iterable[DeadLetter]) -> list[Place]:
         """File dead letters, as a stage would."""
-        registry = SchemaRegistryClient({"url": self._addresses.registry})
+        registry = SchemaRegistryClient({"url": self.addresses.registry})
         subject = topic(TopicName.DEAD_LETTERS).subject
         schema_id = registry.get_latest_version(subject).schema_id
         assert schema_id is not None

@@ -15,6 +15,7 @@ from typing import Any
 ACCOUNTS = ("111122223333", "444455556666")
 ENDPOINT = "us-east-1"
 _T0 = 1_600_000_000
+_MOVING = ("volumeId", "elasticIp", "rdsDbInstanceArn", "ecsClusterArn")
 Record = dict[str, Any]
 
 
@@ -41,6 +42,7 @@ class _Story:
     stacks: list[_Stack] = field(default_factory=list)
     now: int = _T0
     names: int = 0
+    registered: list[tuple[str, str, Record]] = field(default_factory=list)
 
     def told(self, calls: int) -> list[Record]:
         for account in ACCOUNTS:
@@ -50,7 +52,7 @@ class _Story:
             + [self.clone, self.delete, self.account_event]
             + [self.update] * 2
             + [self.child] * 6
-            + [self.deployment, self.assign, self.moving, self.moving] * 2
+            + [self.deployment, self.assign, self.moving, self.moving, self.deregister] * 2
             + [self.about_child] * 10
             + [self.by_role] * 3
             + [self.about_stack] * 2
@@ -154,6 +156,7 @@ class _Story:
         stack = self._stack()
         ip = f"192.0.2.{self.rng.randrange(3)}"
         database = f"arn:aws:rds:{ENDPOINT}:{stack.account}:db:db{self.rng.randrange(2)}"
+        cluster = f"arn:aws:ecs:{ENDPOINT}:{stack.account}:cluster/c"
         volume = f"volume-{self.rng.randrange(3)}"
         instance = {"instanceId": self.rng.choice(stack.instances)} if stack.instances else {}
         balancer = {"elasticLoadBalancerName": "lb", "layerId": "-"}
@@ -168,10 +171,21 @@ class _Story:
             ("AssignVolume", {"volumeId": volume} | instance, None),
             ("DeregisterVolume", {"volumeId": volume}, None),
             ("RegisterRdsDbInstance", {"stackId": stack.id, "rdsDbInstanceArn": database}, None),
+            ("DeregisterRdsDbInstance", {"rdsDbInstanceArn": database}, None),
+            ("RegisterEcsCluster", {"stackId": stack.id, "ecsClusterArn": cluster}, None),
+            ("DeregisterEcsCluster", {"ecsClusterArn": cluster}, None),
             ("AttachElasticLoadBalancer", balancer, None),
         ]  # fmt: skip
         name, request, response = self.rng.choice(calls)
         self._call(stack.account, name, request, response)
+        thing = {k: v for k, v in (request | (response or {})).items() if k in _MOVING}
+        if name.startswith("Register") and thing:
+            self.registered.append((stack.account, name.replace("R", "Der", 1), thing))
+
+    def deregister(self) -> None:
+        if self.registered:
+            account, name, thing = self.rng.choice(self.registered)
+            self._call(account, name, thing)
 
     def about_child(self) -> None:
         stack = self._stack()

@@ -19,6 +19,7 @@ PACKAGES = (
     "services/ingest/opstrail_ingest",
     "services/enrich/opstrail_enrich",
     "services/store/opstrail_store",
+    "services/history/opstrail_history",
     "cli/opstrail_cli",
     "cli/opstrail_cli/sample",
     "deploy/local/opstrail_local",

@@ -5,7 +5,7 @@ spelled as one likes: `accountId`, `account_id`, `Id`. Numbers are texts, with t
 """
 
 import csv
-import json
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
@@ -15,9 +15,11 @@ import yaml
 
 from opstrail_enrich.inventory_shape import (
     Saved,
+    json_of,
     object_at,
     optional_text,
     refuse_duplicates,
+    refuse_repeated,
     refused,
 )
 from opstrail_schemas.messages import Account
@@ -38,25 +40,33 @@ def account_facts(files: Sequence[Saved], *, valid_from: int | None = None) -> l
     found = [
         (place, _fact(source, place, item, valid_from))
         for saved in files
-        for source, items in [_read(saved.file, saved.text)]
+        for source, items in [_read(saved)]
         for place, item in items
     ]
     refuse_duplicates((f"account {fact.account_id}", place) for place, fact in found)
     return [fact for _, fact in found]
 
 
-def _read(file: str, text: str) -> tuple[str, list[tuple[str, Mapping[str, Any]]]]:
+class _TextLoader(yaml.BaseLoader):
+    """Leaves all values texts: 012345678901 is no octal number. Refuses a key that comes twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        if len(found) < len(node.value):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key is there twice", node.start_mark
+            )
+        return found
+
+
+def _read(saved: Saved) -> tuple[str, list[tuple[str, Mapping[str, Any]]]]:
     """Return where the accounts come from, and each with its place."""
-    kind = PurePath(file).suffix.lower()
+    file, kind = saved.file, PurePath(saved.file).suffix.lower()
     if kind == ".csv":
-        return "file", list(_rows(file, text))
+        return "file", list(_rows(file, saved.text))
     if kind not in (".json", ".yaml", ".yml"):
         raise refused(file, "neither .csv, .yaml nor .json")
-    try:
-        # YAML's base loader leaves all values texts: 012345678901 is no octal number.
-        value = json.loads(text) if kind == ".json" else yaml.load(text, yaml.BaseLoader)  # noqa: S506
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise refused(file, f"not {kind[1:].upper()}: {error}") from error
+    value = json_of(saved) if kind == ".json" else _yaml_of(saved)
     if isinstance(value, dict) and isinstance(value.get("Accounts"), list):
         return "organizations", list(_listed(file, value["Accounts"]))
     if isinstance(value, list):
@@ -64,13 +74,25 @@ def _read(file: str, text: str) -> tuple[str, list[tuple[str, Mapping[str, Any]]
     return "file", list(_by_number(file, object_at(value, file)))
 
 
+def _yaml_of(saved: Saved) -> Any:
+    try:
+        return yaml.load(saved.text, _TextLoader)  # noqa: S506 - it makes texts only
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise refused(saved.file, f"not YAML: {error}") from error
+
+
 def _rows(file: str, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    rows = csv.DictReader(text.removeprefix("\ufeff").splitlines())
-    for row in rows:
-        place = f"{file}: line {rows.line_num}"
-        if None in row:
-            raise refused(place, "more values than the first line has names")
-        yield place, row
+    # Lines are what CSV says: a quoted value may have breaks, and U+2028 breaks none.
+    rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    try:
+        refuse_repeated(filter(None, rows.fieldnames or ()), f"{file}: line 1")
+        for row in rows:
+            place = f"{file}: line {rows.line_num}"
+            if None in row:
+                raise refused(place, "more values than the first line has names")
+            yield place, row
+    except csv.Error as error:
+        raise refused(f"{file}: after line {rows.line_num}", f"not CSV: {error}") from error
 
 
 def _listed(file: str, values: Sequence[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -105,6 +105,8 @@ class _Signs:
     linked: str | None
     console: bool
     internal: bool
+    # The client writes its agent itself: anybody may give himself out for a service.
+    claimed: bool
 
     @property
     def service(self) -> str | None:
@@ -260,19 +262,20 @@ def _signs(
     event: RawEvent, view: RecordView, identity: dict[str, Any], issuer: dict[str, Any]
 ) -> _Signs:
     invoked_by = text_of(identity.get("invokedBy"))
-    shown = (text_of(event.source_ip_address), text_of(view.user_agent))
+    address, agent = text_of(event.source_ip_address), text_of(view.user_agent)
     linked = _SERVICE_LINKED.fullmatch(text_of(issuer.get("arn")) or "")
     return _Signs(
         invoked_by=invoked_by,
-        host=next((text for text in shown if _is_service_host(text)), None),
+        host=address if _is_service_host(address) else None,
         linked=linked["service"] if linked else None,
         console=_is_true(view.session_credential_from_console)
         or _is_console(invoked_by)
-        or _is_console(shown[0])
-        or _is_console(shown[1])
+        or _is_console(address)
+        or _is_console(agent)
         or _is_sign_in(event)
         or event.event_type == "AwsConsoleAction",
-        internal=any(_is_internal(text) for text in shown),
+        internal=_is_internal(address),
+        claimed=_is_service_host(agent) or _is_internal(agent),
     )
 
 
@@ -286,11 +289,13 @@ def _service(event: RawEvent, view: RecordView, signs: _Signs) -> Answer:
         return "yes" if known else "unknown"
     if signs.host is not None:
         return "yes"
-    if not signs.internal or signs.console:
-        # That no service is named says nothing where nobody is.
-        return "no" if members(view.user_identity) else "unknown"
-    time = event.event_time
-    return "yes" if time is not None and time < _PROXIES_SHOW_INTERNAL_MS else "unknown"
+    if signs.internal and not signs.console:
+        time = event.event_time
+        return "yes" if time is not None and time < _PROXIES_SHOW_INTERNAL_MS else "unknown"
+    if signs.claimed and not signs.console:
+        return "unknown"
+    # That no service is named says nothing where nobody is.
+    return "no" if members(view.user_identity) else "unknown"
 
 
 def _source_of_service_event(event: RawEvent) -> str | None:

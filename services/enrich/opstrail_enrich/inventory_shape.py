@@ -1,5 +1,7 @@
 """What is wrong with an inventory: always names the file and the item (PURE)."""
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,19 @@ class Saved:
 def refused(place: str, what: str, *, field: str | None = None) -> InvalidRecord:
     """Return the error for something at a place such as `stacks.json: item 3 of Stacks`."""
     return InvalidRecord(f"{place}: {what}", reason="invalid-inventory", field=field)
+
+
+def json_of(saved: Saved) -> Any:
+    """Return what a JSON file holds. Raises InvalidRecord, also for a member that comes twice."""
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        refuse_repeated((name for name, _ in pairs), saved.file)
+        return dict(pairs)
+
+    try:
+        return json.loads(saved.text, object_pairs_hook=members)
+    except (ValueError, RecursionError) as error:
+        raise refused(saved.file, f"not JSON: {error}") from error
 
 
 def required_text(item: Mapping[str, Any], name: str, place: str) -> str:
@@ -43,6 +58,13 @@ def object_at(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise refused(place, "not an object")
     return value
+
+
+def refuse_repeated(names: Iterable[str], place: str) -> None:
+    """Refuse a name that one object or one line of names has twice: nobody knows which counts."""
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
+    if repeated:
+        raise refused(place, f"{repeated[0]} is there twice in one object")
 
 
 def refuse_duplicates(ids: Iterable[tuple[str, str]]) -> None:

@@ -63,6 +63,11 @@ class OpsWorksCall:
         name = attributes.get("name")
         return [self.key("stackName", name)] if name and len(name) <= LONGEST_ID else []
 
+    def role_keys(self, attributes: Mapping[str, str]) -> list[str]:
+        """Return the key of the service role that these attributes of a stack give it, if any."""
+        role = attributes.get("serviceRoleArn")
+        return [self.key("role", role)] if role and len(role) <= LONGEST_ID else []
+
     def always(self, kind: str, concerns: Sequence[str], **more: Any) -> Iterator[StackFact]:
         """Yield a fact that does not depend on time: equal for all calls that show it."""
         yield StackFact(

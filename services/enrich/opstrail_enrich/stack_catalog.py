@@ -4,10 +4,10 @@ All is as of a time, that of the event which is looked at. What the facts leave 
 what they contradict is a conflict: never a guess. Links may go in circles; walks end all the same.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from opstrail_enrich.as_of import LATEST, Said, as_of, holds
 from opstrail_runtime.fact_table import FactTable
@@ -33,6 +33,22 @@ class StackState:
     stack_id: str
     attributes: dict[str, str] = field(default_factory=dict)
     status: str | None = None
+
+
+class Creation(NamedTuple):
+    """A creation without id, its stack where that is certain, and the stacks that it may be."""
+
+    fact: StackFact
+    stack_id: str | None
+    candidates: Sequence[str]
+
+
+class RoleUsers(NamedTuple):
+    """The stacks that have a service role: the only one, those that may be it, whether any has."""
+
+    only: str | None
+    candidates: Sequence[str]
+    any: bool
 
 
 class StackCatalog:
@@ -64,56 +80,65 @@ class StackCatalog:
         """Return the creation of a stack whose record shows no id, where it can be no other's.
 
         It is found by the name: exactly one creation without id had it, and of all stacks that
-        ever had it, exactly this one has no creation of its own. A CreatedAt must agree.
+        ever had it, exactly this one has no creation of its own. An inventory must tell the name:
+        one that an update brought may have been another stack's when this one was made. Nothing may
+        contradict it: a CreatedAt, a Region or VPC, and whatever happened to the stack before.
         """
         own = self.facts.about(key)
         if any(_is_creation(fact) for fact in own):
             return None
-        named_since = min(
-            (f.valid_from for f in own if "name" in f.attributes and f.valid_from is not None),
-            default=LATEST,
-        )
-        names = {name for fact in own if fact.kind in _DEFINES for name in fact.concerns} - {key}
         found: dict[str | None, StackFact] = {}
-        for name in names:
+        for name in _names_from_the_start(own):
             facts = self.facts.about(name)
             created = {fact.stack_id for fact in facts if _is_creation(fact)}
             others = {fact.stack_id for fact in facts} - created - {None}
             if others != {own[0].stack_id}:
                 continue
             for fact in facts:
-                if fact.stack_id is None and (fact.valid_from or 0) <= named_since:
+                if fact.stack_id is None and _can_have_made(fact, own):
                     found[fact.event_id] = fact
-        made = _created_at(own)
-        if made is not None:
-            found = {
-                event_id: fact
-                for event_id, fact in found.items()
-                if abs((fact.valid_from or 0) - made) <= _SAME_CREATION_MS
-            }
         return next(iter(found.values())) if len(found) == 1 else None
 
-    def created_by(self, name_key: str, event_id: str) -> tuple[StackFact | None, str | None]:
+    def created_by(self, name_key: str, event_id: str) -> Creation | None:
         """Return what a creation without id says, and the stack that it turned out to be."""
         facts = self.facts.about(name_key)
         orphan = next((f for f in facts if f.stack_id is None and f.event_id == event_id), None)
         if orphan is None:
-            return None, None
+            return None
+        perhaps = []
         for stack_id in sorted({fact.stack_id for fact in facts if fact.stack_id}):
-            joined = self.orphan_of(key_of(orphan.account_id, None, "stack", stack_id))
+            key = key_of(orphan.account_id, None, "stack", stack_id)
+            joined = self.orphan_of(key)
             if joined is not None and joined.event_id == event_id:
-                return orphan, stack_id
-        return orphan, None
+                return Creation(orphan, stack_id, [stack_id])
+            own = self.facts.about(key)
+            if not any(map(_is_creation, own)) and _can_have_made(orphan, own):
+                perhaps.append(stack_id)
+        return Creation(orphan, None, perhaps)
 
-    def stacks_of_role(self, account_id: str, key: str, arn: str, at: int | None) -> set[str]:
+    def users_of_role(self, account_id: str, key: str, arn: str, at: int | None) -> RoleUsers:
         """Return the stacks whose service role this is as of a time; deleted ones have none."""
-        used_by = {f.stack_id for f in self.facts.about(key) if f.stack_id}
+        facts = self.facts.about(key)
+        made = [self._creation(f) for f in facts if f.stack_id is None and holds(f.valid_from, at)]
+        unknown = [creation for creation in made if creation.stack_id is None]
+        used_by = {fact.stack_id for fact in facts if fact.stack_id}
+        used_by |= {creation.stack_id for creation in made if creation.stack_id}
         states = (self.stack(account_id, stack_id, at) for stack_id in used_by)
-        return {
+        stacks = {
             state.stack_id
             for state in states
             if state.attributes.get("serviceRoleArn") == arn and state.status == "active"
         }
+        return RoleUsers(
+            only=next(iter(stacks)) if len(stacks) == 1 and not unknown else None,
+            candidates=sorted(stacks.union(*(creation.candidates for creation in unknown))),
+            any=bool(stacks or unknown),
+        )
+
+    def _creation(self, orphan: StackFact) -> Creation:
+        names = _names_of(orphan)
+        found = self.created_by(names[0], orphan.event_id or "") if names else None
+        return found or Creation(orphan, None, ())
 
     def stacks(self) -> Iterator[StackState]:
         """Yield every stack that a fact names, as known last."""
@@ -184,7 +209,20 @@ class StackCatalog:
             # A link learnt from a later call holds before it too: ids like these never move.
             found = {f.stack_id for f in facts if f.kind == "childBelongs" and f.stack_id}
             return found.union(*(self._same_as(fact, key, seen) for fact in facts))
-        facts = tuple(fact for fact in facts if holds(fact.valid_from, at))
+        known = [fact for fact in facts if holds(fact.valid_from, at)]
+        # An end is itself a call on what it ends: it holds only after its moment.
+        ending = any(f.kind == "linkEnds" and f.valid_from == at for f in known)
+        found = self._linked(
+            [f for f in known if f.kind != "linkEnds" or f.valid_from != at], key, seen
+        )
+        if ending:  # a link that begins in the same second may be the next one
+            found |= self._linked([f for f in known if f.valid_from != at], key, seen)
+        return {stack_id for stack_id in found if not self._is_deleted(facts[0], stack_id, at)}
+
+    def _linked(
+        self, facts: Sequence[StackFact], key: str, seen: set[tuple[str, int | None]]
+    ) -> set[str]:
+        """Return the stacks that the last of these facts link a thing to that moves."""
         registrations = [f for f in facts if f.kind in ("childBelongs", "linkEnds")]
         began = max(map(moment, registrations), default=(False, 0, ""))
         found = {
@@ -194,10 +232,9 @@ class StackCatalog:
         }
         same = [f for f in facts if f.kind == "sameStack" and moment(f) > began]
         last = max(map(moment, same), default=None)
-        found = found.union(
+        return found.union(
             *(self._same_as(fact, key, seen) for fact in same if moment(fact) == last)
         )
-        return {stack_id for stack_id in found if not self._is_deleted(facts[0], stack_id, at)}
 
     def _same_as(
         self, fact: StackFact, key: str, seen: set[tuple[str, int | None]]
@@ -212,8 +249,10 @@ class StackCatalog:
 
     def _is_deleted(self, of: StackFact, stack_id: str, at: int | None) -> bool:
         key = key_of(of.account_id, None, "stack", stack_id)
+        # Calls within the second of the deletion may have come before it.
         return any(
-            f.kind == "stackDeleted" and holds(f.valid_from, at) for f in self.facts.about(key)
+            f.kind == "stackDeleted" and f.valid_from != at and holds(f.valid_from, at)
+            for f in self.facts.about(key)
         )
 
     # Histories: all that is said of one thing, and from when on
@@ -307,6 +346,41 @@ def _is_creation(fact: StackFact) -> bool:
         and fact.stack_id is not None
         and fact.valid_from is not None
         and fact.event_id is not None
+    )
+
+
+def _names_of(fact: StackFact) -> list[str]:
+    """Return the keys of the name that a fact gives to a stack: of what it concerns the rest."""
+    things = [("stack", fact.stack_id), ("role", fact.attributes.get("serviceRoleArn"))]
+    others = {key_of(fact.account_id, None, kind, one) for kind, one in things if one}
+    return [key for key in fact.concerns if key not in others]
+
+
+def _names_from_the_start(own: Sequence[StackFact]) -> set[str]:
+    """Return the keys of the names that a stack may have been made with, as inventories tell.
+
+    One that says when the stack was made is trusted. Another may be younger than an update that
+    brought the name.
+    """
+    told = {key for fact in own if fact.event_id is None for key in _names_of(fact)}
+    if _created_at(own) is not None:
+        return told
+    return told.difference(*(_names_of(fact) for fact in own if fact.event_id is not None))
+
+
+def _can_have_made(orphan: StackFact, own: Sequence[StackFact]) -> bool:
+    """Return whether nothing known of a stack contradicts that this creation made it."""
+    began = orphan.valid_from or 0
+    made = _created_at(own)
+    return (
+        all(fact.valid_from is None or began <= fact.valid_from for fact in own)
+        and (made is None or abs(began - made) <= _SAME_CREATION_MS)
+        and not any(
+            orphan.attributes.get(name, value) != value
+            for fact in own
+            for name, value in fact.attributes.items()
+            if name in _NEVER_CHANGE
+        )
     )
 
 

@@ -4,7 +4,8 @@ Of a call of OpsWorks, in this order: the request's stackId, the response's, sta
 element, an ARN, then the link of the most specific id; a creation whose record shows no id, by its
 name. Ids that point to different stacks are a conflict: no stack is chosen. CloneStack names two
 stacks; it is about the new one. Calls of other services that OpsWorks makes are a stack's where
-their role is that of exactly one: `inferred`.
+their role is that of exactly one: `inferred`. A creation whose record shows no id is one user of
+its role too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import msgspec
 
 from opstrail_enrich.event_keys import CREATE_STACKS, Named
 from opstrail_enrich.opsworks_actions import actions
-from opstrail_enrich.stack_catalog import StackCatalog
+from opstrail_enrich.stack_catalog import MOVES, Creation, StackCatalog
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import RawEvent, StackInfo
 
@@ -55,14 +56,13 @@ def stack_info(event: RawEvent, named: Sequence[Named], catalog: StackCatalog) -
 def stack_of_role(event: RawEvent, arn: str, catalog: StackCatalog) -> StackInfo | None:
     """Return the stack that OpsWorks called another service for; None where the role is none's."""
     key = key_of(event.account_id, None, "role", arn)
-    found = sorted(catalog.stacks_of_role(event.account_id, key, arn, event.event_time))
-    if not found:
+    users = catalog.users_of_role(event.account_id, key, arn, event.event_time)
+    if not users.any:
         return None
-    only = found[0] if len(found) == 1 else None
     return msgspec.structs.replace(
-        _of_stack(event, only, catalog, {}),
-        resolution="none" if only is None else "inferred",
-        candidates=found,
+        _of_stack(event, users.only, catalog, {}),
+        resolution="none" if users.only is None else "inferred",
+        candidates=list(users.candidates),
     )
 
 
@@ -86,36 +86,50 @@ def _of_stack(
 
 
 def _created(event: RawEvent, named: Sequence[Named], catalog: StackCatalog) -> Mapping[str, str]:
+    for creation in _creations(event, named, catalog):
+        return creation.fact.attributes
+    return {}
+
+
+def _creations(
+    event: RawEvent, named: Sequence[Named], catalog: StackCatalog
+) -> Iterator[Creation]:
+    """Yield what the facts say of a call that makes a stack and shows no id, at most once."""
     for name in _ids(named, "stackName"):
         key = key_of(event.account_id, event.aws_region, "stackName", name)
-        orphan, _ = catalog.created_by(key, event.event_id)
-        if orphan is not None:
-            return orphan.attributes
-    return {}
+        creation = catalog.created_by(key, event.event_id)
+        if creation is not None:
+            yield creation
 
 
 def _points(
     event: RawEvent, named: Sequence[Named], catalog: StackCatalog
 ) -> Iterator[tuple[str, str]]:
     """Yield every stack that an id of the event points to, and the way, the surest first."""
+    said = set()
     direct = [one for one in named if one.kind == "stack" and one.member != "sourceStackId"]
     listed = _listed(named)
     for one in sorted(direct, key=lambda one: _SUREST_FIRST.index(one.where)):
         if one.member != "stackIds" or len(listed) == 1:
+            said.add(one.id)
             yield one.id, one.where
     if event.event_name in CREATE_STACKS:  # the apps that a clone names are the source's
-        for name in _ids(named, "stackName"):
-            key = key_of(event.account_id, event.aws_region, "stackName", name)
-            _, stack_id = catalog.created_by(key, event.event_id)
-            if stack_id is not None:
-                yield stack_id, "name"
+        for creation in _creations(event, named, catalog):
+            if creation.stack_id is not None:
+                yield creation.stack_id, "name"
         return
     for kind, key in _children(event, named):
-        for stack_id in sorted(catalog.stacks_of(kind, key, event.event_time)):
+        found = catalog.stacks_of(kind, key, event.event_time)
+        if kind in MOVES and found & said:  # in the second in which a thing moves it may be in two
+            found &= said
+        for stack_id in sorted(found):
             yield stack_id, kind
 
 
 def _perhaps(event: RawEvent, named: Sequence[Named], catalog: StackCatalog) -> set[str]:
+    if event.event_name in CREATE_STACKS:
+        found = (creation.candidates for creation in _creations(event, named, catalog))
+        return set().union(*found)
     return {
         stack_id
         for _, key in _children(event, named)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from opstrail_enrich.event_keys import LONGEST_ID
 from opstrail_enrich.inventory_shape import (
     Saved,
+    json_of,
     object_at,
     optional_text,
     refuse_duplicates,
@@ -114,10 +115,7 @@ class _Link:
 
 
 def _items(saved: Saved) -> Iterator[_Item]:
-    try:
-        answer = object_at(json.loads(saved.text), saved.file)
-    except (ValueError, RecursionError) as error:
-        raise refused(saved.file, f"not JSON: {error}") from error
+    answer = object_at(json_of(saved), saved.file)
     kinds = [kind for kind in _KINDS if kind in answer]
     if not kinds:
         raise refused(saved.file, f"none of {', '.join(_KINDS)} is in it")

@@ -72,7 +72,7 @@ def _made(
     call: OpsWorksCall, kind: str, leads_to: Sequence[str], **more: Any
 ) -> Iterator[StackFact]:
     attributes = call.said(STACK_TEXTS, STACK_FLAGS)
-    names = call.name_keys(attributes)
+    names, roles = call.name_keys(attributes), call.role_keys(attributes)
     stack = call.one("stackId", "response")
     if stack is not None:
         keys = [call.key("stack", stack), *names]
@@ -80,8 +80,15 @@ def _made(
             kind, keys, leads_to=[*keys, *leads_to], stack_id=stack, attributes=attributes, **more
         )
         yield from links_of_role(call.event.account_id, stack, attributes)
-    elif names:  # kept by its name until something says which stack it is
-        yield from call.dated(kind, names, leads_to=list(leads_to), attributes=attributes, **more)
+    elif names or roles:
+        # Kept by its name until something says which stack it is; its role has one user more.
+        yield from call.dated(
+            kind,
+            [*names, *roles],
+            leads_to=[*names, *leads_to],
+            attributes=attributes,
+            **more,
+        )
 
 
 def _changed(call: OpsWorksCall) -> Iterator[StackFact]:

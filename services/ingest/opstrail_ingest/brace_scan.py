@@ -18,7 +18,8 @@ _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _SWAPPED = re.compile(rb"\}(\s*,\s*\{\s*)\Z")
 _COMMA_BEFORE = re.compile(rb"\s*,\s*\Z")
 _AFTER_A_STRING = frozenset(b",:]} \t\r\n")
-_LOOK_BACK_BYTES = 256  # white space of a pretty-printed file
+DEEPEST = 10_000
+LOOK_BACK_BYTES = 256  # white space of a pretty-printed file
 _QUOTE, _OPEN, _CLOSE, _LIST, _LIST_END = b'"{}[]'
 _PARTNER = {_CLOSE: _OPEN, _LIST_END: _LIST}
 
@@ -26,8 +27,9 @@ _PARTNER = {_CLOSE: _OPEN, _LIST_END: _LIST}
 class ElementScan:
     """Where one element ends. Feed it from the element's first byte on until it has ended.
 
-    An object ends where its braces are even. Anything else (a number, garbage) ends before the
-    next comma, opening brace or closing bracket of the list.
+    An object ends where its braces are even, or where it is deeper than anything that can be read.
+    Anything else (a number, garbage) ends before the next comma, opening brace or closing bracket
+    of the list.
     """
 
     def __init__(self) -> None:
@@ -56,12 +58,9 @@ class ElementScan:
             if token == _QUOTE:
                 self._in_string = self._began = True
             elif token in (_OPEN, _LIST):
-                if token == _OPEN and not self._open and self._began:
-                    return start, True
-                if token == _OPEN and self._open and self._open[-1] == _OPEN:
-                    comma = _COMMA_BEFORE.search(text, max(0, start - _LOOK_BACK_BYTES), start)
-                    if comma is not None:
-                        return comma.start(), True
+                end = self._end_before(text, start, token)
+                if end is not None:
+                    return end, True
                 self._open.append(token)
                 self._began = True
             elif token in _PARTNER:
@@ -71,18 +70,26 @@ class ElementScan:
                 return start, True
 
     def _string(self, text: bytes, at: int, *, last: bool) -> tuple[int, bool]:
-        body = _IN_STRING.match(text, at)
-        end = at if body is None else body.end()  # it matches always, the empty text too
+        end = _end_of_string(text, at)
         if end == len(text) or text[end] != _QUOTE or (end + 1 == len(text) and not last):
             # Unfinished: wait before a lone backslash, and before a quote whose sequel is unknown.
             return end, False
         after = end + 1
         if after < len(text) and text[after] not in _AFTER_A_STRING:
-            swapped = _SWAPPED.search(text, max(0, end - _LOOK_BACK_BYTES), end)
+            swapped = _SWAPPED.search(text, max(0, end - LOOK_BACK_BYTES), end)
             if swapped is not None:
                 return swapped.start(1), True
         self._in_string = False
         return after, False
+
+    def _end_before(self, text: bytes, start: int, token: int) -> int | None:
+        """Return where the element ended, if it did so before this opening bracket."""
+        if len(self._open) == DEEPEST or (token == _OPEN and not self._open and self._began):
+            return start
+        if token == _OPEN and self._open and self._open[-1] == _OPEN:
+            comma = _COMMA_BEFORE.search(text, max(0, start - LOOK_BACK_BYTES), start)
+            return None if comma is None else comma.start()
+        return None
 
     def _close(self, token: int) -> bool:
         """Close the innermost partner, taking what was left open inside it. Whether it all ends."""
@@ -96,27 +103,46 @@ class ElementScan:
         return token == _CLOSE and not self._open
 
 
-def list_in_object(text: bytes, at: int, key: bytes) -> tuple[int, bytes]:
-    """Look for a member of the object that is open at `at`.
+class MemberScan:
+    """Looks for members of one name in an object. Feed it from behind the object's brace on."""
 
-    Returns the place of its value's first byte and that byte; or the place after the object's end
-    and `}`; or the end of the text and nothing where the text ends before either.
-    """
-    depth = 0
-    quoted = b'"' + key + b'"'
-    value = re.compile(re.escape(quoted) + rb"\s*:\s*(.)", re.DOTALL)
-    while (found := _BRACKETS_OR_QUOTE.search(text, at)) is not None:
-        at = found.end()
-        token = text[at - 1]
-        if token == _QUOTE:
-            if depth == 0 and (member := value.match(text, at - 1)) is not None:
-                return member.start(1), member[1]
-            body = _IN_STRING.match(text, at)
-            at = len(text) if body is None else body.end() + 1
-        elif token in (_OPEN, _LIST):
-            depth += 1
-        elif depth:
-            depth -= 1
-        elif token == _CLOSE:
-            return at, b"}"
-    return len(text), b""
+    def __init__(self, name: bytes) -> None:
+        self._member = re.compile(rb'"' + re.escape(name) + rb'"\s*:\s*(.)', re.DOTALL)
+        self._longest_name = len(name) + LOOK_BACK_BYTES
+        self._depth = 0
+        self._in_string = False
+
+    def feed(self, text: bytes, at: int, *, last: bool) -> tuple[int, bytes]:
+        """Read on from `at`. Return where it stands, and what is there.
+
+        That is the first byte of the member's value; `}` behind the object's end; or nothing, where
+        the text ends before either. `last`: nothing follows this text.
+        """
+        while True:
+            if self._in_string:
+                at = _end_of_string(text, at)
+                if at == len(text) or text[at] != _QUOTE:
+                    return at, b""
+                at, self._in_string = at + 1, False
+            found = _BRACKETS_OR_QUOTE.search(text, at)
+            if found is None:
+                return len(text), b""
+            at, token = found.end(), text[found.start()]
+            if token == _QUOTE:
+                if self._depth == 0:
+                    if not last and len(text) - at < self._longest_name:
+                        return at - 1, b""  # what follows tells whether it is the name
+                    if (member := self._member.match(text, at - 1)) is not None:
+                        return member.start(1), member[1]
+                self._in_string = True
+            elif token in (_OPEN, _LIST):
+                self._depth += 1
+            elif self._depth:
+                self._depth -= 1
+            elif token == _CLOSE:
+                return at, b"}"
+
+
+def _end_of_string(text: bytes, at: int) -> int:
+    body = _IN_STRING.match(text, at)
+    return at if body is None else body.end()  # it matches always, the empty text too

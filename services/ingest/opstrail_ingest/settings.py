@@ -1,9 +1,10 @@
 """Settings of ingest: `OPSTRAIL_SPLIT__…` and what discover adds."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from opstrail_runtime.settings import S3Settings, Section, ServiceSettings, SqsSettings
 
@@ -46,6 +47,20 @@ class SplitSettings(Section):
         default_factory=list,
         description="Key names whose values are secret, besides the built-in list.",
     )
+    secret_patterns: list[str] = Field(
+        default_factory=list,
+        description="Regular expressions; what they match inside a value is secret.",
+    )
+
+    @field_validator("secret_patterns")
+    @classmethod
+    def _compiles(cls, patterns: list[str]) -> list[str]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern.encode())
+            except re.error as error:
+                raise ValueError(f"{pattern}: {error}") from error
+        return patterns
 
 
 class DiscoverSettings(Section):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from opstrail_ingest.brace_scan import ElementScan, list_in_object
+from opstrail_ingest.brace_scan import LOOK_BACK_BYTES, ElementScan, MemberScan
 from opstrail_runtime.errors import InvalidRecord
 from opstrail_schemas.topics import LARGEST_RECORD_BYTES
 
@@ -32,6 +32,13 @@ _RECORDS = re.compile(rb'\{\s*"Records"\s*:\s*\[')
 _RECORDS_END = re.compile(rb"\]\s*\}\s*\Z")
 _BARE_END = re.compile(rb"\]\s*\Z")
 _BETWEEN = re.compile(rb'\}\s*,\s*\{\s*("[^"\\]{1,64}")')
+# How a record may begin: with a name of CloudTrail's own that seldom is the first in anything else.
+# Learnt from a file are others.
+_FIRST_NAMES = (
+    rb'"(?:addendum|additionalEventData|apiVersion|awsRegion|recipientAccountId|requestParameters|'
+    rb'event(?:Version|Category|ID|Name|Source|Time|Type)|sourceIPAddress|userAgent|userIdentity)"'
+)
+_MOST_LEARNT = 8
 _AFTER_LIST = re.compile(rb'\s*(?:\}|,\s*"|\{|[\r\n]\s*\[|\Z)')
 _FIRST_KEY = re.compile(rb'\{\s*("[^"\\]{1,64}")')
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -153,7 +160,10 @@ class _Splitter:
         self._sound = False  # a document of ours was found
         self._list_end = _RECORDS_END
         self._separator = b'},{"eventVersion"'
-        self._next_record = re.compile(rb'\}\s*,\s*\{\s*"eventVersion"')
+        self._none_between = 0  # the byte up to which there is no separator
+        self._first_names = [_FIRST_NAMES]
+        self._next_record = _next_record(self._first_names)
+        self._none_before = 0  # the byte up to which no next record was found
 
     def items(self) -> Iterator[Item]:
         self._fill(len(_BOM))
@@ -228,32 +238,45 @@ class _Splitter:
         self._sound = True
         self._list_end = _RECORDS_END
         while (yield from self._list()):
-            place, found = self._member()
-            self._at = place
-            if found == b"[":  # a second list: "nothing is missing" holds for it as well
-                self._at += 1
-                continue
+            found = b"n"
+            while found == b"n":  # null: no list, but nothing is lost with it
+                self._at, found = self._member()
             if found == b"}":
                 return
-            yield self._rest("cut-short", "the file ends before its JSON document does")
-            return
+            if found != b"[":
+                what = "the file ends before its JSON document does"
+                reason = "no-list" if found else "cut-short"
+                yield self._rest(reason, "another `Records` is no list" if found else what)
+                return
+            self._at += 1  # a second list: "nothing is missing" holds for it as well
 
-    def _member(self) -> tuple[int, bytes]:
-        """Look for (another) `Records` list in the object at hand, reading on for it."""
+    def _member(self, done: int = 0) -> tuple[int, bytes]:
+        """Look for (another) `Records` in the object at hand, reading on for it.
+
+        What is passed over is kept up to the size of a record; `done` bytes of it were looked at.
+        """
+        scan = MemberScan(b"Records")
         while True:
-            place, found = list_in_object(self._text, self._at, b"Records")
-            if found or self._last or len(self._text) - self._at > LARGEST_RECORD_BYTES:
+            place, found = scan.feed(self._text, self._at + done, last=self._last)
+            if found or self._last:
                 return place, found
+            done = place - self._at
+            if done > LARGEST_RECORD_BYTES:
+                self._at, done = place, 0
             self._fill(len(self._text) - self._at + 1)
 
     def _object(self) -> Iterator[Item | _Refused]:
-        self._at += 1
-        place, found = self._member()
+        start = self._base + self._at
+        place, found = self._member(done=1)
         if found == b"[":
             self._at = place + 1
             yield from self._records()
             return
-        self._at -= 1
+        if self._base + self._at > start:
+            self._at = place
+            size = self._base + place - start
+            yield _Refused(self._broken(start, start + size, *_too_large(size), b""))
+            return
         whole = self._scanned(in_list=False)
         if isinstance(whole, Broken):
             yield _Refused(whole)
@@ -331,8 +354,13 @@ class _Splitter:
             tail = self._list_end.search(self._text, max(self._at, len(self._text) - 64))
             if tail is not None:
                 return tail.start()
-        brace = self._text.rfind(self._separator, self._at, self._at + size)
-        return None if brace < 0 else brace + 1
+        limit = self._at + size
+        start = max(self._at, self._none_between - self._base - len(self._separator))
+        brace = self._text.rfind(self._separator, start, limit)
+        if brace < 0:
+            self._none_between = max(self._none_between, self._base + min(len(self._text), limit))
+            return None
+        return brace + 1
 
     def _decoded(self, end: int) -> list[msgspec.Raw] | None:
         try:
@@ -408,9 +436,15 @@ class _Splitter:
         """Take this file's own way to go on to the next record, such as its pretty print."""
         between = _BETWEEN.match(self._text, place - 1)
         first = _FIRST_KEY.match(self._text, self._at)
-        if between is not None and first is not None and first[1] == between[1]:
-            self._separator = between[0]
-            self._next_record = re.compile(rb"\}\s*,\s*\{\s*" + re.escape(between[1]))
+        if between is None or first is None or first[1] != between[1]:
+            return
+        if self._separator != between[0]:
+            self._separator, self._none_between = between[0], 0
+        known = self._next_record.fullmatch(between[0]) is not None
+        if not known and len(self._first_names) <= _MOST_LEARNT:
+            self._first_names.append(re.escape(first[1]))
+            self._next_record = _next_record(self._first_names)
+            self._none_before = 0
 
     def _goes_on(self, size: int) -> bool:
         """Whether the next record, or the end of the list and the file, follows so many bytes."""
@@ -431,9 +465,11 @@ class _Splitter:
         for ahead in (0, LARGEST_RECORD_BYTES):
             self._fill(ahead)
             limit = self._at + LARGEST_RECORD_BYTES
-            found = self._next_record.search(self._text, self._at, limit)
+            start = max(self._at, self._none_before - self._base - LOOK_BACK_BYTES)
+            found = self._next_record.search(self._text, start, limit)
             if found is not None:
                 return found.start() + 1, True
+            self._none_before = self._base + min(len(self._text), limit)
         if self._last:
             tail = self._list_end.search(self._text, max(self._at, len(self._text) - 64))
             return (len(self._text), False) if tail is None else (tail.start(), True)
@@ -487,6 +523,10 @@ class _Splitter:
         index = self._index
         self._index += 1
         return Broken(index, start, end, reason, message, text, sha256)
+
+
+def _next_record(first_names: list[bytes]) -> re.Pattern[bytes]:
+    return re.compile(rb"\}\s*,\s*\{\s*(?:" + b"|".join(first_names) + b")")
 
 
 def _end(pattern: re.Pattern[bytes], text: bytes, at: int) -> int:

@@ -139,7 +139,7 @@ def build_split(settings: Settings) -> SplitStage:
             reread=Events(TopicName.EVENTS_REREAD, codecs.of(TopicName.EVENTS_REREAD, RawEvent)),
         ),
         dead_letters=DeadLetters(SPLIT, codecs.of(TopicName.DEAD_LETTERS, DeadLetter)),
-        masking=Masking(how.secret_keys),
+        masking=Masking(how.secret_keys, how.secret_patterns),
         limits=SplitLimits(
             batch_bytes=how.batch_bytes,
             batch_s=how.batch_s,
@@ -158,7 +158,7 @@ def build_discover(settings: Settings, stop: Stop) -> Discover:
         notices=Notices(
             codec=codecs.of(TopicName.FILES_NOTICED, FileNotice),
             dead_letters=codecs.of(TopicName.DEAD_LETTERS, DeadLetter),
-            mask=Masking(settings.split.secret_keys).mask_fragment,
+            mask=Masking(settings.split.secret_keys, settings.split.secret_patterns).mask_fragment,
         ),
         writer=KafkaNotices(
             lambda: new_plain_producer(settings.kafka, settings.slot.name_of(DISCOVER)),

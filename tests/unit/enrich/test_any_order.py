@@ -4,16 +4,20 @@ Two instances of enrich on a broker in memory, a store that keeps to the version
 What comes out is compared with one enrichment of each event that knows all facts from the start.
 """
 
+import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from opstrail_enrich.enrich_stage import EnrichStage
 from opstrail_enrich.enrichment import Catalogs
+from opstrail_enrich.inventory_shape import Saved
 from opstrail_enrich.learning import facts_of
+from opstrail_enrich.stack_inventory import stack_facts
 from opstrail_runtime.memory import MemoryLog, StillPulse
 from opstrail_runtime.stage import Partition, Pulse, Record
 from opstrail_schemas.facts import concerned_by, digest_of, facts_in
@@ -159,16 +163,50 @@ class World:
         return self.bench.kafka.messages(topic)
 
 
-def imported(rng: random.Random, stacks: set[str]) -> list[StackFact | Account]:
-    """Return what somebody imports: names of accounts, an inventory of some stacks."""
+def imported(rng: random.Random, records: Sequence[Mapping[str, Any]]) -> list[StackFact | Account]:
+    """Return what somebody imports: names of accounts, inventories of some stacks."""
     facts: list[StackFact | Account] = [
         Account(account_id=account, name=f"name-{account[0]}", source="file")
         for account in ACCOUNTS
     ]
-    return facts + [
+    named = {r["requestParameters"].get("stackId") for r in records} - {None}
+    facts += [
         stack_defined(stack, name=f"stack-{rng.randrange(6)}", region="eu-west-1")
-        for stack in rng.sample(sorted(stacks), min(2, len(stacks)))
+        for stack in rng.sample(sorted(named), min(2, len(named)))
     ]
+    # Some tell which stack a creation without id made; the stack may be another one's all the same.
+    made = {(r["responseElements"] or {}).get("stackId") for r in records}
+    for account in ACCOUNTS:
+        unmade = sorted({i for r in of(records, account) if (i := stack_id(r))} - made)
+        orphans = [r for r in of(records, account) if is_without_id(r)]
+        for stack, orphan in zip(unmade, rng.sample(orphans, len(orphans)), strict=False):
+            facts += an_inventory(rng, account, stack, orphan)
+    return facts
+
+
+def of(records: Sequence[Mapping[str, Any]], account: str) -> list[Mapping[str, Any]]:
+    return [record for record in records if record["recipientAccountId"] == account]
+
+
+def stack_id(record: Mapping[str, Any]) -> str | None:
+    value: str | None = record["requestParameters"].get("stackId")
+    return value
+
+
+def is_without_id(record: Mapping[str, Any]) -> bool:
+    return record["eventName"] == "CreateStack" and record["responseElements"] is None
+
+
+def an_inventory(
+    rng: random.Random, account: str, stack: str, made_by: Mapping[str, Any]
+) -> list[StackFact]:
+    request = made_by["requestParameters"]
+    answer = {"StackId": stack, "Name": request["name"], "Region": request["region"]}
+    if rng.random() < 0.5:
+        answer["CreatedAt"] = made_by["eventTime"]
+    if rng.random() < 0.5:
+        answer["ServiceRoleArn"] = request["serviceRoleArn"]
+    return stack_facts([Saved("s.json", json.dumps({"Stacks": [answer]}))], account_id=account)
 
 
 @pytest.mark.parametrize("seed", range(STORIES))
@@ -178,8 +216,7 @@ def test_any_order_ends_in_the_same_documents(seed: int, summed: Summed) -> None
         event_key(event.account_id, event.event_id).decode(): event
         for event in map(event_of, records)
     }
-    named = {r["requestParameters"].get("stackId") for r in records} - {None}
-    imports = imported(random.Random(seed), named)
+    imports = imported(random.Random(seed), records)
     learnt = [fact for event in events.values() for fact in facts_of(event)]
     wanted = expected(events.values(), [*learnt, *imports])
     repaired = 0

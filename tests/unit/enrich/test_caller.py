@@ -237,8 +237,12 @@ TABLE: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a service's address": (
         USER, {"sourceIPAddress": "cloudformation.amazonaws.com"}, "iamUser longTerm yes no yes",
     ),
-    "a service's agent": (
-        USER, {"userAgent": "autoscaling.amazonaws.com"}, "iamUser longTerm yes no yes",
+    "a service's agent, which anybody can send": (
+        USER, {"userAgent": "autoscaling.amazonaws.com"}, "iamUser longTerm yes no unknown",
+    ),
+    "an agent of AWS, which anybody can send": (
+        USER, {"userAgent": "AWS Internal", "event_time": BEFORE_PROXIES},
+        "iamUser longTerm yes no unknown",
     ),
     "the console's agent": (
         USER, {"userAgent": "console.ec2.amazonaws.com"}, "iamUser longTerm yes no no",
@@ -418,6 +422,9 @@ NAMES: dict[str, tuple[Any, dict[str, Any], dict[str, object]]] = {
         USER, {**SIGN_IN, "additionalEventData": {"MFAUsed": "No"}}, {"mfa_authenticated": False},
     ),
     "an account that nobody knows": (USER, {"account_id": "-"}, {"cross_account": None}),
+    "an agent that anybody can send": (
+        USER, {"userAgent": "cloudformation.amazonaws.com"}, {"invoked_by": None},
+    ),
     "console, by invokedBy": (
         {**USER, "invokedBy": "signin.amazonaws.com"}, {}, {"console": True, "invoked_by": None},
     ),

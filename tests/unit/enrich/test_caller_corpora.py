@@ -83,9 +83,9 @@ TABLE: list[tuple[tuple[str, ...], str, dict[str, str]]] = [
             "event": "longTerm no",
             "AwsApiCall": "longTerm no",
             "AwsApiCall foreign": "longTerm no otherAccount",
-            # Only a service showed `AWS Internal` until proxies of the console did so too.
-            "AwsApiCall agent=internal early": "longTerm yes",
-            "AwsApiCall agent=internal early foreign": "longTerm yes otherAccount",
+            # Anybody can send this agent.
+            "AwsApiCall agent=internal early": "longTerm unknown",
+            "AwsApiCall agent=internal early foreign": "longTerm unknown otherAccount",
             "AwsApiCall agent=internal late": "longTerm unknown",
             "AwsApiCall source=internal late": "longTerm unknown",
             "AwsApiCall source=internal agent=internal late": "longTerm unknown",
@@ -140,7 +140,7 @@ TABLE: list[tuple[tuple[str, ...], str, dict[str, str]]] = [
             IN_CONSOLE: "session no console",
             # The console is why its proxies show `AWS Internal`.
             "AwsApiCall agent=internal late fromConsole": "session no console",
-            "AwsApiCall agent=internal early": "session yes",
+            "AwsApiCall agent=internal early": "session unknown",
             BY_INTERNAL: "session yes invokedBy",
             BY_SERVICE: "session yes invokedBy",
             f"{BY_SERVICE} fromConsole": "session yes invokedBy console",

@@ -131,8 +131,8 @@ def test_an_address_belongs_to_the_stack_that_registered_it_last() -> None:
         child_belongs("elasticIp", "1.2.3.4", OTHER_STACK, since=30),
     )
 
-    assert [set(), {STACK}, set(), {OTHER_STACK}] == [
-        catalog.stacks_of("elasticIp", EIP_KEY, at) for at in (9, 10, 20, 30)
+    assert [set(), {STACK}, {STACK}, set(), {OTHER_STACK}] == [
+        catalog.stacks_of("elasticIp", EIP_KEY, at) for at in (9, 10, 20, 21, 30)
     ]
     assert set() == catalog.stacks_of("elasticIp", EIP_KEY, None)
 

@@ -260,6 +260,10 @@ def test_a_stack_s_account_is_its_role_s_or_the_given_one() -> None:
             f"stacks.json: item 1 of Instances: layer {LAYER} is in stack {STACK} here, in ",
         ),
         (
+            '{"Stacks": [{"StackId": "s", "Name": "n", "Name": "m", "Region": "r"}]}',
+            "stacks.json: Name is there twice in one object",
+        ),
+        (
             {"Stacks": [A_STACK, A_STACK]},
             f"stacks.json: item 2 of Stacks: StackId {STACK} is there twice, first at ",
         ),
@@ -366,6 +370,13 @@ def test_accounts_are_read_from_csv_yaml_and_json(file: str, text: str) -> None:
     ] == account_facts([Saved(file, text)], valid_from=T0)
 
 
+@pytest.mark.parametrize("name", ["two\nlines", "a\u2028b", "a\x85b", "a\x0bb"])
+def test_a_name_in_csv_may_have_breaks(name: str) -> None:
+    facts = account_facts([Saved("a.csv", f'id,name\r\n{ACCOUNT},"{name}"\r\n444455556666,x\r\n')])
+
+    assert [name, "x"] == [fact.name for fact in facts]
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [
@@ -401,6 +412,15 @@ def test_a_name_by_number_is_enough(file: str, text: str) -> None:
             f'[{{"id": "{ACCOUNT}", "name": "x", "tags": {{"a": 1}}}}]',
             "a.json: item 1: a tag's key or value",
         ),
+        ("a.json", f'{{"{ACCOUNT}": "a", "{ACCOUNT}": "b"}}', f"a.json: {ACCOUNT} is there twice"),
+        ("a.yaml", f"{ACCOUNT}: a\n{ACCOUNT}: b\n", "a.yaml: not YAML: a key is there twice"),
+        (
+            "a.yaml",
+            f"- {{id: {ACCOUNT}, name: a, name: b}}\n",
+            "a.yaml: not YAML: a key is there twice",
+        ),
+        ("a.csv", f"id,name,name\n{ACCOUNT},a,b\n", "a.csv: line 1: name is there twice"),
+        ("a.csv", f"id,name\n1,{'x' * 140_000}\n", "a.csv: after line 1: not CSV: field larger"),
         (
             "a.csv",
             f"id,name\n{ACCOUNT},a\n{ACCOUNT},b\n",

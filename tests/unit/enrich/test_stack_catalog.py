@@ -149,33 +149,63 @@ def test_clones_in_a_circle_end_and_agree_from_wherever_one_asks() -> None:
 # Creations whose record shows no id
 
 
+def made_by(catalog: StackCatalog, name: str = "shop") -> tuple[str | None, list[str]]:
+    """Return the stack that the creation of that name made, and those that it may have made."""
+    creation = catalog.created_by(key("stackName", name), f"e-{T0}")
+    assert creation is not None
+    return creation.stack_id, list(creation.candidates)
+
+
 def test_a_creation_without_id_is_found_by_its_name() -> None:
-    catalog = catalog_of(
-        defined(None, "shop", region="eu-west-1"), changed(STACK, at=T0 + 10, name="shop")
-    )
+    catalog = catalog_of(defined(None, "shop", region="eu-west-1"), defined(STACK, "shop", at=None))
 
     assert {"name": "shop", "region": "eu-west-1"} == catalog.stack(ACCOUNT, STACK, T0).attributes
     assert "active" == catalog.stack(ACCOUNT, STACK, T0).status
-    assert STACK == catalog.created_by(key("stackName", "shop"), f"e-{T0}")[1]
+    assert (STACK, [STACK]) == made_by(catalog)
+
+
+def test_a_name_that_an_update_brought_may_be_another_stacks() -> None:
+    renamed = [defined(None, "shop", region="eu-west-1"), changed(STACK, at=T0 + 10, name="shop")]
+    catalog = catalog_of(*renamed)
+    younger = catalog_of(*renamed, defined(STACK, "shop", at=None))
+    dated = catalog_of(
+        *renamed, defined(STACK, "shop", at=None, createdAt="2021-03-04T10:00:00+00:00")
+    )
+
+    assert [(None, [STACK]), (None, [STACK]), (STACK, [STACK])] == [
+        made_by(one) for one in (catalog, younger, dated)
+    ]
+    assert {"name": "shop"} == catalog.stack(ACCOUNT, STACK).attributes
 
 
 @pytest.mark.parametrize(
-    "more",
+    ("more", "candidates"),
     [
-        [defined(None, "shop", at=T0 + 1)],
-        [changed(OTHER_STACK, at=T0 + 20, name="shop")],
-        [defined(STACK, "first-name", at=T0 - 5)],
-        [defined(STACK, "shop", at=T0 - 10, region="own")],
+        ([defined(None, "shop", at=T0 + 1)], [STACK]),
+        ([changed(OTHER_STACK, at=T0 + 20, name="shop")], [STACK, OTHER_STACK]),
+        ([defined(STACK, "first-name", at=T0 - 5)], []),
+        ([defined(STACK, "shop", at=T0 - 10, region="own")], []),
+        ([changed(STACK, at=T0 - 1, serviceRoleArn=ROLE)], []),
+        ([deleted(STACK, at=T0 - 1)], []),
+        ([changed(STACK, at=T0 + 20, vpcId="vpc-2")], []),
+        ([defined(STACK, "shop", at=None, createdAt="2020-03-04T10:00:00+00:00")], []),
     ],
-    ids=["two creations", "two stacks", "a creation of its own", "one of that name"],
-)
-def test_a_creation_without_id_that_could_be_anothers_is_nobodys(more: list[StackFact]) -> None:
+    ids=[
+        "two creations", "two stacks", "a creation of its own", "one of that name",
+        "changed before", "deleted before", "in another VPC", "made at another time",
+    ],
+)  # fmt: skip
+def test_a_creation_without_id_that_could_be_anothers_is_nobodys(
+    more: list[StackFact], candidates: list[str]
+) -> None:
     catalog = catalog_of(
-        defined(None, "shop", region="eu-west-1"), changed(STACK, at=T0 + 10, name="shop"), *more
+        defined(None, "shop", region="eu-west-1", vpcId="vpc-1"),
+        defined(STACK, "shop", at=None),
+        *more,
     )
 
     assert "eu-west-1" != catalog.stack(ACCOUNT, STACK).attributes.get("region")
-    assert catalog.created_by(key("stackName", "shop"), f"e-{T0}")[1] is None
+    assert (None, candidates) == made_by(catalog)
 
 
 def test_of_two_creations_the_time_in_an_inventory_tells_which() -> None:
@@ -217,8 +247,21 @@ def test_a_volume_is_where_it_was_registered_last_until_it_is_not() -> None:
         belongs("volume", "v", OTHER_STACK, at=30),
     )
 
-    assert [set(), {STACK}, set(), {OTHER_STACK}, set()] == [
-        stacks_of(catalog, "volume", "v", at) for at in (9, 10, 20, 30, None)
+    assert [set(), {STACK}, {STACK}, set(), {OTHER_STACK}, set()] == [
+        stacks_of(catalog, "volume", "v", at) for at in (9, 10, 20, 21, 30, None)
+    ]
+
+
+def test_in_the_second_in_which_a_volume_moves_it_may_be_in_either_stack() -> None:
+    catalog = catalog_of(
+        belongs("volume", "v", STACK, at=10),
+        ends("volume", "v", at=20),
+        a_fact("childBelongs", key("volume", "v"), at=20, event_id="e-21", stack_id=OTHER_STACK,
+               subject_kind="volume", subject_id="v", leads_to=[key("stack", OTHER_STACK)]),
+    )  # fmt: skip
+
+    assert [{STACK}, {STACK, OTHER_STACK}, {OTHER_STACK}] == [
+        stacks_of(catalog, "volume", "v", at) for at in (19, 20, 21)
     ]
 
 
@@ -241,7 +284,9 @@ def test_with_its_stack_all_registrations_end_yet_an_instance_stays_its_own() ->
         deleted(STACK, at=20),
     )
 
-    assert [{STACK}, set()] == [stacks_of(catalog, "elasticIp", "192.0.2.1", a) for a in (19, 20)]
+    assert [{STACK}, {STACK}, set()] == [
+        stacks_of(catalog, "elasticIp", "192.0.2.1", at) for at in (19, 20, 21)
+    ]
     assert {STACK} == stacks_of(catalog, "instance", INSTANCE, 30)
     assert ["active", "deleted"] == [
         catalog_of(changed(STACK, at=5, name="a"), deleted(STACK, at=20))
@@ -278,7 +323,7 @@ def test_a_role_is_its_stacks_while_they_have_it() -> None:
     )
 
     assert [set(), {STACK}, {STACK, OTHER_STACK}, {OTHER_STACK}, set()] == [
-        catalog.stacks_of_role(ACCOUNT, role, ROLE, at) for at in (9, 10, 15, 20, 30)
+        set(catalog.users_of_role(ACCOUNT, role, ROLE, at).candidates) for at in (9, 10, 15, 20, 30)
     ]
 
 

@@ -1,8 +1,14 @@
 """Which stack a call was about: the order of ways, conflicts, names as of the event's time."""
 
+import json
+from collections.abc import Iterable
+
 import pytest
 
 from opstrail_enrich.enrichment import RULES_VERSION, Catalogs, enrich
+from opstrail_enrich.inventory_shape import Saved
+from opstrail_enrich.learning import facts_of
+from opstrail_enrich.stack_inventory import stack_facts
 from opstrail_schemas.facts import digest_of
 from opstrail_schemas.messages import Account, RawEvent, StackFact, StackInfo
 from tests.support.enriching import (
@@ -35,6 +41,17 @@ def catalogs(*facts: StackFact) -> Catalogs:
     for fact in facts:
         known.stacks.facts.add(digest_of(fact), fact)
     return known
+
+
+def a_stack(name: str) -> StackFact:
+    """Return what an inventory tells of a stack."""
+    answer = {"Stacks": [{"StackId": STACK, "Name": name, "Region": "us-east-1"}]}
+    [fact] = stack_facts([Saved("s.json", json.dumps(answer))], account_id=ACCOUNT)
+    return fact
+
+
+def catalogs_of(facts: Iterable[StackFact | Account]) -> Catalogs:
+    return catalogs(*(fact for fact in facts if isinstance(fact, StackFact)))
 
 
 def stack_of(event: RawEvent, *facts: StackFact) -> StackInfo:
@@ -92,6 +109,115 @@ def test_ids_that_point_to_different_stacks_are_a_conflict_and_no_stack_is_chose
         stack.conflict,
     )
     assert stack.name is None
+
+
+def test_a_creation_without_id_names_the_stacks_that_it_may_have_made() -> None:
+    created = opsworks_event("CreateStack", {"name": "shop", "region": "eu-west-1"})
+    renamed = opsworks_event(
+        "UpdateStack", {"stackId": STACK, "name": "shop"}, event_time=T0 + 1_000, event_id="e-2"
+    )
+
+    stack = enrich(created, catalogs_of([*facts_of(created), *facts_of(renamed)])).stack
+
+    assert stack is not None
+    assert (None, "none", [STACK]) == (stack.id, stack.resolution, stack.candidates)
+    assert ("shop", "eu-west-1") == (stack.name, stack.region)
+
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/aws-opsworks-service-role"
+BY_ROLE = raw_event(
+    event_time=T0 + 3_600_000,
+    eventName="RunInstances",
+    userIdentity={
+        "type": "AssumedRole",
+        "sessionContext": {"sessionIssuer": {"type": "Role", "arn": ROLE}},
+    },
+)
+NAMED = {"name": "shop", "region": "eu-west-1", "serviceRoleArn": ROLE}
+
+
+def made_without_id(action: str = "CreateStack", **request: str) -> RawEvent:
+    return opsworks_event(action, {"serviceRoleArn": ROLE, **request}, event_id="orphan")
+
+
+@pytest.mark.parametrize(
+    ("calls", "facts", "found"),
+    [
+        ([made_without_id(name="shop")], [], (None, "none", [])),
+        ([made_without_id("CloneStack", sourceStackId="x")], [], (None, "none", [])),
+        ([made_without_id(name="shop"),
+          opsworks_event("CreateStack", NAMED, {"stackId": OTHER_STACK}, event_id="e-2")], [],
+         (None, "none", [OTHER_STACK])),
+        ([made_without_id(name="shop"),
+          opsworks_event("UpdateStack", {"stackId": STACK, "name": "shop"}, event_id="e-2",
+                         event_time=T0 + 1_000)], [], (None, "none", [STACK])),
+        ([made_without_id(name="shop"),
+          opsworks_event("CreateStack", NAMED | {"name": "blog"}, {"stackId": OTHER_STACK},
+                         event_id="e-2")],
+         [a_stack("shop")], (None, "none", [STACK, OTHER_STACK])),
+        ([made_without_id(name="shop")], [a_stack("shop")], (STACK, "inferred", [STACK])),
+        ([made_without_id(name="shop"),
+          opsworks_event("DeleteStack", {"stackId": STACK}, event_id="e-2",
+                         event_time=T0 + 1_000),
+          opsworks_event("CreateStack", NAMED | {"name": "blog"}, {"stackId": OTHER_STACK},
+                         event_id="e-3")],
+         [a_stack("shop")], (OTHER_STACK, "inferred", [OTHER_STACK])),
+    ],
+    ids=["alone", "a clone", "beside one with its id", "perhaps renamed", "two, both known",
+         "found by its name", "found by its name and deleted"],
+)  # fmt: skip
+def test_a_creation_without_id_uses_its_role_too(
+    calls: list[RawEvent],
+    facts: list[StackFact],
+    found: tuple[str | None, str, list[str]],
+) -> None:
+    known = catalogs_of([*facts, *(fact for call in calls for fact in facts_of(call))])
+
+    stack = enrich(BY_ROLE, known).stack
+
+    assert stack is not None
+    assert found == (stack.id, stack.resolution, stack.candidates)
+
+
+VOLUME, CLUSTER = {"volumeId": "v"}, {"ecsClusterArn": "arn:aws:ecs:us-east-1:1:cluster/c"}
+ADDRESS, DATABASE = {"elasticIp": "192.0.2.1"}, {"rdsDbInstanceArn": "arn:aws:rds:us-east-1:1:db:d"}
+
+
+@pytest.mark.parametrize(
+    ("register", "deregister", "thing"),
+    [
+        ("RegisterVolume", "DeregisterVolume", VOLUME),
+        ("RegisterElasticIp", "DeregisterElasticIp", ADDRESS),
+        ("RegisterRdsDbInstance", "DeregisterRdsDbInstance", DATABASE),
+        ("RegisterEcsCluster", "DeregisterEcsCluster", CLUSTER),
+    ],
+)
+def test_the_call_that_ends_a_link_knows_the_stack(
+    register: str, deregister: str, thing: dict[str, str]
+) -> None:
+    registered = opsworks_event(register, {"stackId": STACK, **thing}, thing, event_time=T0)
+    ended = opsworks_event(deregister, thing, event_time=T0 + 60_000, event_id="e-2")
+    again = opsworks_event(deregister, thing, event_time=T0 + 120_000, event_id="e-3")
+    facts = [*facts_of(registered), *facts_of(ended)]
+
+    found = [enrich(event, catalogs_of(facts)).stack for event in (ended, again)]
+
+    assert [STACK, None] == [stack.id for stack in found if stack is not None]
+
+
+def test_a_call_that_registers_in_the_second_of_an_end_is_about_its_own_stack() -> None:
+    calls = [
+        opsworks_event("RegisterVolume", {"stackId": OTHER_STACK}, VOLUME, event_time=T0 - 1_000),
+        opsworks_event("DeregisterVolume", VOLUME, event_id="e-2"),
+        opsworks_event("RegisterVolume", {"stackId": STACK}, VOLUME, event_id="e-3"),
+        opsworks_event("UpdateVolume", VOLUME, event_id="e-4"),
+    ]
+    facts = [fact for call in calls for fact in facts_of(call)]
+
+    found = [enrich(event, catalogs_of(facts)).stack for event in calls]
+
+    assert [OTHER_STACK, None, STACK, None] == [stack.id for stack in found if stack is not None]
+    assert [False, True, False, True] == [stack.conflict for stack in found if stack is not None]
 
 
 def test_what_is_known_of_the_stack_and_of_what_the_call_names_is_told() -> None:

@@ -81,9 +81,17 @@ def test_a_creation_with_its_id() -> None:
 def test_a_creation_whose_record_shows_no_id_is_kept_by_its_name() -> None:
     [fact] = stack_facts("CreateStack", {"name": "shop", "region": "eu-west-1"})
 
-    assert f"stackDefined dated {NAME} > name=shop region=eu-west-1" == line(fact)
+    assert f"stackDefined dated {NAME} > {NAME} name=shop region=eu-west-1" == line(fact)
     assert fact.stack_id is None
     assert [] == stack_facts("CreateStack", {"region": "eu-west-1"})
+    role = f"{ACCOUNT}/role/{ROLE}"
+    assert [
+        [f"stackDefined dated {NAME},{role} > {NAME} name=shop serviceRoleArn={ROLE}"],
+        [f"stackCloned dated {role} > {S} serviceRoleArn={ROLE}"],
+    ] == [
+        learnt("CreateStack", {"name": "shop", "serviceRoleArn": ROLE}),
+        learnt("CloneStack", {"sourceStackId": STACK, "serviceRoleArn": ROLE}),
+    ]
 
 
 def test_a_clone_leads_to_its_source() -> None:
@@ -94,7 +102,7 @@ def test_a_clone_leads_to_its_source() -> None:
         f"stackCloned dated {S} > {S},{source} vpcId=vpc-2",
         f"childBelongs always {ACCOUNT}/app/a > {source}",
     ] == learnt("CloneStack", request, {"stackId": STACK})
-    assert [f"stackCloned dated {NAME} > {source} name=shop"] == learnt(
+    assert [f"stackCloned dated {NAME} > {NAME},{source} name=shop"] == learnt(
         "CloneStack", {"sourceStackId": OTHER_STACK, "name": "shop"}
     )
 

@@ -100,6 +100,43 @@ def test_json_inside_a_string_is_masked_too(depth: int) -> None:
     assert document == {"user": "ada", "Password": MARK, "n": 1, "secret": MARK, "secretKey": None}
 
 
+@pytest.mark.parametrize("layout", [{}, {"indent": 2}, {"separators": (",", ":")}])
+@pytest.mark.parametrize(
+    ("pair", "hides"),
+    [
+        ({"key": "DB", "value": "hunter2", "secure": True}, "value"),
+        ({"secure": True, "value": "hun}ter{2", "key": "DB"}, "value"),
+        ({"Key": "DB", "Value": "hunter2", "Secure": True}, "Value"),
+        ({"key": "DB", "value": "hunter2", "secure": False}, None),
+        ({"key": "DB", "value": "**redacted**", "secure": True}, None),
+        ({"name": "DB_PASSWORD", "value": "hunter2"}, "value"),
+        ({"name": "secret-key", "type": "PLAINTEXT", "value": "hunter2"}, "value"),
+        ({"parameterKey": "MasterPassword", "parameterValue": "hunter2"}, "parameterValue"),
+        ({"parameterKey": "MasterPassword", "usePreviousValue": True}, None),
+        ({"key": "stage", "value": "prod"}, None),
+    ],
+)
+def test_a_value_beside_a_name_or_a_word_that_says_secret_is_hidden(
+    pair: dict[str, object], hides: str | None, layout: dict[str, object]
+) -> None:
+    found, paths = masked({"environment": [{"key": "a", "value": "b"}, pair]}, **layout)
+
+    expected = pair if hides is None else pair | {hides: MARK}
+    assert found == {"environment": [{"key": "a", "value": "b"}, expected]}
+    assert paths == ([] if hides is None else [f"environment[1].{hides}"])
+
+
+def test_patterns_of_an_installation_hide_what_they_match_in_values() -> None:
+    own = Masking(patterns=[r"EMP-\d{4}", "x*"])
+    text = b'{"EMP-1234":{"note":"of EMP-1234, \\"EMP-99\\"","n":"EMP-0001"}}'
+
+    changed, paths = own.mask(text)
+
+    assert json.loads(changed) == {"EMP-1234": {"note": f'of {MARK}, "EMP-99"', "n": MARK}}
+    assert paths == ["EMP-1234.note", "EMP-1234.n"]
+    assert b"EMP-0001" not in own.mask_fragment(b'{"n":"EMP-0001')
+
+
 def test_paths_of_odd_text_are_told_where_it_can_be_read() -> None:
     assert MASKING.mask(b'{"a":"\\ud800","password":"x"}')[1] == ["password"]
     assert MASKING.mask(b'{"password":"x"')[1] == []
@@ -116,6 +153,8 @@ def test_paths_of_odd_text_are_told_where_it_can_be_read() -> None:
         b'{"customJson":{"a":"hunter2"',
         b'"{\\"password\\":\\"hunter2',
         b"password: -----BEGIN PRIVATE KEY-----hunter2",
+        b'{"key":"DB","value":"hunter2","secure":true',
+        b'"secure":true,"value":hunter2,',
     ],
 )
 def test_fragments_that_are_no_json_are_masked(fragment: bytes) -> None:
@@ -230,7 +269,9 @@ values = st.recursive(
     st.none() | st.integers() | texts,
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(texts | st.sampled_from(["password", "Pwd", "value"]), inner, max_size=3)
+        | st.dictionaries(
+            texts | st.sampled_from(["password", "Pwd", "value", "secure"]), inner, max_size=3
+        )
         | inner.map(json.dumps)
         | inner.map(lambda value: json.dumps(value)[:-2])
     ),
@@ -248,12 +289,18 @@ def members(text: bytes) -> object:
     return json.loads(text, object_pairs_hook=list)
 
 
-@given(values, st.booleans())
-def test_masked_json_is_json_with_the_same_members(value: object, ascii_only: bool) -> None:
+@given(
+    values,
+    st.booleans(),
+    st.sampled_from([MASKING, Masking(patterns=["a+", r"[^a]\W", "(?s:.)$"])]),
+)
+def test_masked_json_is_json_with_the_same_members(
+    value: object, ascii_only: bool, masking: Masking
+) -> None:
     text = json.dumps({"v": value, "password": "hunter2"}, ensure_ascii=ascii_only)
     text_bytes = text.encode("utf-8", "replace")
 
-    changed, paths = MASKING.mask(text_bytes)
+    changed, paths = masking.mask(text_bytes)
 
     assert same_but_for_marks(members(text_bytes), members(changed))
     assert members(changed)[-1] == ("password", MARK)  # type: ignore[index]

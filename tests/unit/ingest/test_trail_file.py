@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opstrail_ingest import trail_file
+from opstrail_ingest.brace_scan import ElementScan
 from opstrail_ingest.trail_file import Broken, Deferred, Element, Item, json_fault, split
 from opstrail_runtime.errors import InvalidRecord
 from opstrail_schemas.topics import LARGEST_RECORD_BYTES
@@ -128,6 +129,44 @@ def test_a_broken_record_costs_nothing_but_itself(damage: str, place: int) -> No
         assert fragment.record_index == place
 
 
+@pytest.mark.parametrize("place", [0, 4, 9])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_broken_record_costs_nothing_but_itself_whatever_its_first_name(
+    damage: str, place: int
+) -> None:
+    """Names in the order of the alphabet, as jq -S and exports write them."""
+    records = [
+        dict(sorted((record | ({"additionalEventData": {}} if number % 3 else {})).items()))
+        for number, record in enumerate(RECORDS[:10])
+    ]
+    texts = [record_text(record) for record in records]
+    texts[place] = DAMAGES[damage](texts[place])
+
+    found = items(trail_text(texts))
+
+    assert [fragment.text for fragment in broken(found)] == [texts[place]]
+    assert elements(found) == [*texts[:place], *texts[place + 1 :]]
+
+
+def test_first_names_that_nobody_knows_are_learnt() -> None:
+    texts = [b'{"%s":1}' % name for name in (b"a", b"a", b"b", b"b")]
+
+    found = items(b'{"Records":[' + b",".join([*texts, b'{"b":"x}', *texts]) + b"]}")
+
+    assert elements(found) == [*texts, *texts]
+
+
+def test_thousands_of_fragments_take_no_time() -> None:
+    """A look through four megabytes for each of them would be minutes: the test would time out."""
+    text = trail_text([b"x"] * 2**16 + [RECORDS[0], b"[" * 2**20 + b"}" * 2**20, b" " * 2**23])
+
+    assert elements(items(text)) == [record_text(RECORDS[0])]
+
+
+def test_what_is_deeper_than_anything_ends() -> None:
+    assert ElementScan().feed(b"[" * 20_000, 0, last=False) == (10_000, True)
+
+
 def test_the_manuals_own_sample_gives_one_record_and_one_fragment() -> None:
     found = items(trail_text([RECORDS[0], MANUAL_SAMPLE]))
 
@@ -174,7 +213,8 @@ def test_a_document_that_does_not_end_is_cut_short(tail: bytes) -> None:
 
 
 def test_a_second_records_that_is_no_list_is_a_fragment() -> None:
-    assert reasons(trail_text(RECORDS[:2])[:-1] + b',"Records":7}') == ["cut-short"]
+    assert reasons(trail_text(RECORDS[:2])[:-1] + b',"Records":7}') == ["no-list"]
+    assert reasons(trail_text(RECORDS[:2])[:-1] + b',"Records":null}') == []
 
 
 def test_a_record_too_large_is_a_fragment_with_its_hash() -> None:
@@ -332,10 +372,25 @@ def test_a_brace_too_many_in_a_member_does_not_end_the_search_for_records() -> N
 
 def test_megabytes_around_the_records_are_passed_over() -> None:
     space = b" " * (3 << 20)
-    other = b'{"comment":"' + b"x" * (2 << 20) + b'",' + trail_text(RECORDS[:2])[1:]
+    member = b'"comment":["' + b"x" * (6 << 20) + b'"]'
+    trail = trail_text(RECORDS[:2])
 
-    assert len(elements(items(space + other + space, 1 << 20))) == 2
+    for text in (b"{" + member + b"," + trail[1:], trail[:-1] + b"," + member + b"}"):
+        for block_bytes in (1 << 20, (1 << 20) + 7):
+            found = items(space + text + space, block_bytes)
+            assert (len(elements(found)), broken(found)) == (2, [])
     assert items(b'{"Records":[' + space + b"]}", 1 << 20) == []
+
+
+def test_a_single_document_may_be_larger_than_a_block() -> None:
+    record = record_text(a_record(requestParameters="x" * (2 << 20)))
+
+    assert elements(items(record, 1 << 20)) == [record]
+
+
+def test_a_document_of_megabytes_without_records_is_refused() -> None:
+    with pytest.raises(InvalidRecord, match="of 6291464 bytes"):
+        items(b'{"a":"' + b"x" * (6 << 20) + b'"}' + b"  ", 1 << 20)
 
 
 def test_megabytes_of_garbage_after_the_records_are_one_fragment() -> None:

@@ -1,0 +1,56 @@
+"""`opstrail history`: the service, and the tokens that it lets in."""
+
+import secrets
+import sys
+
+import click
+from pydantic import ValidationError
+
+from opstrail_history.access import RIGHTS, TOKEN_PREFIX, token_hash
+from opstrail_history.serve import serve
+from opstrail_history.settings import Settings
+
+_TOKEN_BYTES = 32
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def history(context: click.Context) -> None:
+    """Serve the history: API, page and LookupEvents (the service)."""
+    if context.invoked_subcommand is not None:
+        return
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise click.UsageError(f"settings: {error}") from error
+    sys.exit(serve(settings))
+
+
+@history.command()
+@click.argument("name")
+@click.option("--account", "accounts", multiple=True, help="An account it may see; else all.")
+@click.option(
+    "--right", "rights", multiple=True, type=click.Choice(RIGHTS), help="Else read and export."
+)
+def token(name: str, accounts: tuple[str, ...], rights: tuple[str, ...]) -> None:
+    r"""Make a token, and print the lines for the access file that let it in.
+
+    The token goes to stderr and is kept nowhere: the file holds its hash.
+
+    \b
+    Examples:
+      opstrail history token auditor
+      opstrail history token team-web --account 111122223333 --right read >> access.yaml
+    """
+    made = TOKEN_PREFIX + secrets.token_hex(_TOKEN_BYTES)
+    scope = "all" if not accounts else "[" + ", ".join(f'"{one}"' for one in accounts) + "]"
+    click.echo(
+        f"  - name: {_quoted(name)}\n    sha256: {token_hash(made)}\n    accounts: {scope}\n"
+        f"    rights: [{', '.join(rights or ('read', 'export'))}]"
+    )
+    click.echo(f"token: {made}\nPut the lines above under `tokens:` in the access file.", err=True)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,263 @@
+"""The fault matrix as runs over a fleet: each makes things go wrong while files come in.
+
+A scenario is a function of a fleet, the keys of the files and a generator; it returns when it has
+done its faults. What the numbers F1 to F21 stand for is in docs/reliability.md.
+"""
+
+import json
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.support.checker.corpus import corpus, order
+from tests.support.checker.expected import expected_of
+from tests.support.faulting.fleet import Fleet
+from tests.support.faulting.result import Result, result_of
+from tests.support.proxies import http_proxy as web
+from tests.support.proxies import kafka_proxy as wire
+from tests.support.servers import Servers
+
+POINTS: Mapping[str, Sequence[str]] = {
+    "discover": ("after-receive", "before-delete", "after-delete"),
+    "split": (
+        *("after-restore", "after-poll", "after-fetch", "mid-file", "before-transaction"),
+        *("mid-produce", "after-produce", "after-offsets", "after-commit"),
+    ),
+    "enrich": (
+        *("after-restore", "after-poll", "after-learning", "before-transaction", "mid-produce"),
+        *("after-produce", "after-offsets", "after-commit"),
+    ),
+    "store": (
+        *("after-restore", "after-poll", "before-bulk", "after-reply", "before-transaction"),
+        *("after-offsets", "after-commit"),
+    ),
+}
+ONCE_A_START = {"after-restore", "mid-file"}
+SESSION = {
+    "OPSTRAIL_KAFKA__LIBRDKAFKA": json.dumps(
+        {"session.timeout.ms": "6000", "max.poll.interval.ms": "10000"}
+    )
+}
+STALL_S = 13.0  # longer than both
+
+Act = Callable[[Fleet, list[str], random.Random], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A run: what happens, over how many files and events, and with which settings."""
+
+    act: Act
+    files: int = 60
+    events: int = 6_000
+    settings: Mapping[str, str] | None = None
+    longest_resume_s: float = 45.0
+
+
+def carry_out(name: str, scenario: Scenario, fleet: Fleet, seed: int) -> Result:
+    """Run a scenario to its end, and let the checker look."""
+    began = time.monotonic()
+    files = corpus(seed, files=scenario.files, events=scenario.events)
+    fleet.put(files)
+    rng = random.Random(seed)
+    scenario.act(fleet, list(order(list(files), seed)), rng)
+    fleet.drain()
+    fleet.pass_time(0.5)
+    fleet.end()
+    fleet.faults.update({f"kafka {kind}": number for kind, number in fleet.kafka.counts.items()})
+    for proxy, what in (
+        (fleet.opensearch, "opensearch"),
+        (fleet.aws, "aws"),
+        (fleet.registry, "registry"),
+    ):
+        fleet.faults.update({f"{what} {kind}": number for kind, number in proxy.counts.items()})
+    seen = fleet.looks.observed(
+        kills=fleet.kills,
+        restarts=fleet.restarts,
+        resumed_s=fleet.resumed_s,
+        texts=fleet.logs(),
+    )
+    return result_of(
+        name,
+        seed,
+        expected_of(files),
+        seen,
+        faults=fleet.faults,
+        seconds=time.monotonic() - began,
+        others=fleet.bad_exits,
+        longest_resume_s=scenario.longest_resume_s,
+    )
+
+
+def at_every_point(fleet: Fleet, keys: list[str], rng: random.Random, *, times: int = 1) -> None:
+    """F1: each process is killed at each named place, so many times."""
+    for role, points in POINTS.items():
+        plan = [
+            f"{role}.{point}:{1 if point in ONCE_A_START else 3 + n}"
+            for n in range(times)
+            for point in rng.sample(points, len(points))
+        ]
+        fleet.start(role, plan=plan)
+    fleet.feed(keys)
+    fleet.drain()
+
+
+def killed_and_stalled(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
+    """F2, F3, F11, F18: killed, stalled and stopped at any time; members come and go."""
+    fleet.start("discover")
+    for role in ("split", "enrich", "store"):
+        for number in (0, 1):
+            fleet.start(role, number)
+    fleet.feed(keys)
+    names = list(fleet.members)
+    todo = [*(["kill"] * 30), *(["term"] * 3), *(["stall"] * 3)]
+    rng.shuffle(todo)
+    for what in todo:
+        name = rng.choice(names)
+        match what:
+            case "kill":
+                fleet.kill(name)
+                fleet.pass_time(rng.uniform(0.2, 2.5))
+            case "term":
+                fleet.kill(name, signal.SIGTERM)
+            case _:
+                fleet.stall(rng.choice(["split.0", "enrich.0", "store.1"]), STALL_S)
+    for name in ("split.1", "enrich.1", "store.1"):
+        fleet.retire(name)
+
+
+def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
+    """F6, F7, F9, F10, F15, F16: replies are lost, late, cut, or say that it is too much."""
+    seed = rng.randrange(2**32)
+    fleet.kafka.faults = wire.at_random(
+        {
+            wire.END_TXN: [wire.ReplyLost(), wire.NeverSent(), wire.Late(1.0), wire.Detached(6.0)],
+            wire.PRODUCE: [wire.ReplyLost(), wire.ReplyCut()],
+            wire.TXN_OFFSET_COMMIT: [wire.ReplyLost(), wire.NeverSent()],
+        },
+        share=0.04,
+        seed=seed,
+    )
+    fleet.opensearch.faults = web.at_random(
+        [
+            *(web.Answer(429), web.Answer(500), web.Answer(503), web.ResetBefore()),
+            *(web.ResetAfter(), web.Hang(2.0), web.Truncate(0.5), web.RefuseItems(0.3)),
+            web.RefuseItems(0.05, 503),
+        ],
+        share=0.35,
+        seed=seed,
+        only=lambda request: "_bulk" in request.path or "_mget" in request.path,
+    )
+    fleet.aws.faults = web.at_random(
+        [
+            *(web.Answer(404, b""), web.Answer(403, b""), web.Answer(503, b"")),
+            *(web.Truncate(0.4), web.Slow(20_000), web.ResetBefore(), web.ResetAfter()),
+        ],
+        share=0.15,
+        seed=seed,
+        only=lambda request: request.method == "GET" and "AWSLogs" in request.path,
+    )
+    fleet.registry.faults = web.for_so_long(web.ResetBefore(), 3.0)  # while they start
+    fleet.start_all(SESSION)
+    fleet.notify(keys[: len(keys) // 3] * 2)  # everything comes more than once
+    fleet.feed(keys)
+    fleet.feed(keys[:10])
+    fleet.pass_time(20)
+    fleet.kafka.cut()
+    fleet.until(lambda: not fleet._feed, "all was noticed")
+    fleet.registry.faults = web.for_so_long(web.Answer(503), 2.0)
+    fleet.pass_time(5)
+    for proxy in (fleet.opensearch, fleet.aws, fleet.registry):
+        proxy.faults = web.no_faults
+    fleet.kafka.faults = wire.no_faults
+
+
+def without_servers(fleet: Fleet, keys: list[str], rng: random.Random, servers: Servers) -> None:
+    """F4, F8: the broker and OpenSearch are killed, and the disk of OpenSearch is full."""
+    fleet.start_all()
+    fleet.feed(keys)
+    fleet.pass_time(4)
+    for _ in range(2):
+        servers.kill("kafka")
+        fleet.faults["SIGKILL kafka"] += 1
+        fleet.pass_time(rng.uniform(1, 4))
+        servers.start("kafka")
+        fleet.resumed_s.append(_until_it_moves(fleet))
+    servers.kill("opensearch")
+    fleet.faults["SIGKILL opensearch"] += 1
+    fleet.pass_time(5)
+    servers.start("opensearch")
+    client, index = fleet.installed.opensearch, f"{fleet.installed.name}-*"
+    block = "index.blocks.read_only_allow_delete"
+    client.indices.put_settings(index=index, body={block: True})
+    fleet.faults["index block"] += 1
+    fleet.pass_time(8)
+    client.indices.put_settings(index=index, body={block: None})
+
+
+def without_the_coordinator(
+    fleet: Fleet, keys: list[str], rng: random.Random, servers: Servers, *, times: int = 2
+) -> None:
+    """F5: of three brokers the one is killed that coordinates transactions, inside commits."""
+    fleet.start_all()
+    fleet.feed(keys)
+    fleet.pass_time(5)
+    for _ in range(times):
+        broker = fleet.looks.coordinator_of(f"{fleet.installed.name}.split.0")
+        seen = fleet.kafka.requests[wire.END_TXN]
+        fleet.until(lambda: fleet.kafka.requests[wire.END_TXN] > seen, "a commit", within_s=60)  # noqa: B023
+        servers.kill(f"kafka-{broker}")
+        fleet.faults["SIGKILL coordinator"] += 1
+        fleet.pass_time(rng.uniform(2, 8))
+        servers.start(f"kafka-{broker}")
+        fleet.pass_time(3)
+
+
+def too_slow(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
+    """F12: enrich stands still for longer than it may, and wakes up as a zombie."""
+    fleet.start("discover")
+    for role in ("split", "store"):
+        fleet.start(role, settings=SESSION)
+    fleet.start(
+        "enrich",
+        settings={
+            **SESSION,
+            "OPSTRAIL_FAILPOINT": f"enrich.after-learning:{rng.randrange(2, 5)}:sleep={STALL_S},"
+            f"enrich.after-offsets:{rng.randrange(9, 12)}:sleep={STALL_S}",
+            "OPSTRAIL_FAILPOINT_SPENT": str(fleet.folder / "spent"),
+        },
+    )
+    fleet.start("enrich", 1, settings=SESSION)
+    fleet.feed(keys)
+    fleet.drain()
+    fleet.faults["stood still"] += len(list((fleet.folder / "spent").iterdir()))
+
+
+def with_a_node_gone(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
+    """A node is lost for good: its slots are killed and do not come back."""
+    fleet.start("discover")
+    for role in ("split", "enrich", "store"):
+        for number in (0, 1):
+            fleet.start(role, number)
+    fleet.feed(keys)
+    fleet.pass_time(rng.uniform(5, 7))
+    for role in ("split", "enrich", "store"):
+        member = fleet.members.pop(f"{role}.1")
+        member.wanted = False
+        member.send(signal.SIGKILL)
+        assert member.process is not None
+        member.process.wait()
+        fleet.faults[f"lost for good {role}"] += 1
+
+
+def _until_it_moves(fleet: Fleet) -> float:
+    before = fleet.looks.behind()
+    return fleet.until(lambda: fleet.looks.behind() != before, "work goes on", within_s=120)
+
+
+def total(results: Sequence[Result]) -> Counter[str]:
+    """Return all faults."""
+    return sum((result.faults for result in results), Counter())
