@@ -22,6 +22,8 @@ COMMANDS = {
     "dead-letters": "opstrail_cli.dead_letters_commands:dead_letters",
     "schemas": "opstrail_cli.schemas_commands:schemas",
     "topics": "opstrail_cli.schemas_commands:topics",
+    "doctor": "opstrail_cli.doctor:doctor",
+    "health": "opstrail_cli.health_command:health",
 }
 
 

@@ -21,7 +21,7 @@ class Role(StrEnum):
     ENRICH = "enrich"
     STORE = "store"  # and the repair, `store reread`
     IMPORTS = "imports"  # `opstrail catalog`: imports, and the sync of accounts
-    OPERATORS = "operators"  # people, and `opstrail doctor`: look at everything, change nothing
+    OPERATORS = "operators"  # people: `opstrail doctor` looks at all, `dead-letters retry` mends
 
 
 class Kind(StrEnum):
@@ -58,7 +58,7 @@ _GROUPS: Mapping[Role, Sequence[str]] = {
     Role.ENRICH: ("enrich", "enrich.state"),
     Role.STORE: ("store", "reread", "reread.state"),
     Role.IMPORTS: ("catalog.state",),
-    Role.OPERATORS: (),
+    Role.OPERATORS: ("dead-letters.state",),
 }
 # Slots end in a dot and a number.
 _SLOTS: Mapping[Role, Sequence[str]] = {
@@ -66,6 +66,7 @@ _SLOTS: Mapping[Role, Sequence[str]] = {
     Role.ENRICH: ("enrich.",),
     Role.STORE: ("store.", "reread."),
     Role.IMPORTS: ("catalog",),
+    Role.OPERATORS: ("dead-letters",),
 }
 # Whose lag a role asks for: a backfill waits for all, the repair for those that it goes through.
 _LAGS: Mapping[Role, Sequence[Role]] = {

@@ -66,6 +66,18 @@ class Registry:
                 found[described.subject] = None
         return found
 
+    def compatibility(self) -> dict[str, str | None]:
+        """Return the compatibility of each subject; None where it has none of its own."""
+        found: dict[str, str | None] = {}
+        for described in all_topics():
+            try:
+                found[described.subject] = self._client.get_compatibility(described.subject)
+            except SchemaRegistryError as error:
+                if error.http_status_code != 404:  # noqa: PLR2004 - HTTP
+                    raise
+                found[described.subject] = None
+        return found
+
     def _id_of(self, described: Topic) -> int:
         try:
             found = self._client.lookup_schema(described.subject, _packaged(described))

@@ -245,6 +245,8 @@ def test_services_need_no_more_than_their_tables(
             assert 1 == json.loads(imported)[0]["written"]
             repaired = json.loads(opstrail(("store", "reread"), of(Role.STORE)))[0]["sent"]
             assert len(events) == repaired
+            letters = ("dead-letters", "retry", "--all", "--execute")
+            opstrail(letters, of(Role.OPERATORS), code={0, 3})
             # A backfill asks for everybody's lag first.
             again = ("ingest", "backfill", trails, "--execute")
             assert '"files": 6' in opstrail(again, of(Role.DISCOVER), code={0, 3})
