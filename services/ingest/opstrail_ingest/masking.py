@@ -219,12 +219,16 @@ def _paths(masked: bytes) -> list[str]:
     """Return the paths of all values that hold the mark."""
     try:
         record = msgspec.json.decode(masked)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             record = json.loads(masked.decode("utf-8", "replace"), parse_int=str)
         except (ValueError, RecursionError):
             return []
-    return list(_marked(record, ""))
+    try:
+        # A key may be half of a surrogate pair, which cannot be written.
+        return [path.encode("utf-8", "replace").decode() for path in _marked(record, "")]
+    except RecursionError:
+        return []
 
 
 def _marked(value: object, path: str) -> Iterator[str]:

@@ -125,7 +125,7 @@ def _keys(text: bytes) -> frozenset[str]:
     """Return the keys of an object that is JSON."""
     try:
         return frozenset(msgspec.json.decode(text, type=dict[str, msgspec.Raw]))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return frozenset(json.loads(text.decode("utf-8", "replace"), parse_int=str))
 
 
