@@ -105,7 +105,9 @@ def at_every_point(fleet: Fleet, keys: list[str], rng: random.Random, *, times: 
     fleet.drain()
 
 
-def killed_and_stalled(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
+def killed_and_stalled(
+    fleet: Fleet, keys: list[str], rng: random.Random, *, kills: int = 24
+) -> None:
     """F2, F3, F11, F18: killed, stalled and stopped at any time; members come and go."""
     fleet.start("discover")
     for role in ("split", "enrich", "store"):
@@ -113,7 +115,7 @@ def killed_and_stalled(fleet: Fleet, keys: list[str], rng: random.Random) -> Non
             fleet.start(role, number)
     fleet.feed(keys)
     names = list(fleet.members)
-    todo = [*(["kill"] * 30), *(["term"] * 3), *(["stall"] * 3)]
+    todo = [*(["kill"] * kills), *(["term"] * 3), *(["stall"] * 2)]
     rng.shuffle(todo)
     for what in todo:
         name = rng.choice(names)
