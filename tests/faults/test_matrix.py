@@ -38,7 +38,7 @@ def kept_its_promise(result: Result, results: list[Result], figure: Figure) -> N
     results.append(result)
     figure(f"{result.name}, seed {result.seed}: faults", dict(result.faults), "each kind")
     figure(f"{result.name}: lost and doubled", (result.lost, result.doubled), "(0, 0)")
-    assert [] == result.found
+    assert not result.found, "\n".join(result.found)
 
 
 def test_processes_that_die_at_any_named_place(
