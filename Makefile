@@ -4,7 +4,7 @@ BIN := .venv/bin
 FAST_TESTS := tests/unit tests/contract
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check lint unit test demo bench chart faults faults-long lock format clean
+.PHONY: help setup check lint unit test demo bench chart docs faults faults-long lock format clean
 
 help:  ## this text
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -33,6 +33,12 @@ test: lint  ## everything: the checks, then all tests, on real servers (the head
 
 chart: setup  ## the Helm chart: lint, every values file, schemas of Kubernetes 1.31-1.37 (<= 60 s)
 	$(BIN)/python -m pytest -q -n 2 tests/chart
+
+docs: setup  ## the generated pages, links and code blocks checked, then all as HTML in build/docs
+	@for page in generated_parts topics_page metrics_page settings_page commands_page asyncapi \
+		chart_files helm_values dashboard; do $(BIN)/python -m tools.docs.$$page || exit 1; done
+	$(BIN)/python -m pytest -q tests/contract/test_docs.py tests/contract/test_reference_pages.py
+	$(BIN)/zensical build --clean --config-file zensical.toml
 
 demo: setup  ## a newcomer's tour on real servers; ONCE=1 ends by itself and checks; SHUFFLE=7: any order
 	$(BIN)/python -m opstrail_cli.demo $(if $(ONCE),--once) $(if $(SHUFFLE),--shuffle $(SHUFFLE))

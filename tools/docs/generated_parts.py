@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from opstrail_runtime.acls import Role, acls
 from opstrail_schemas.topics import Topic, all_topics
 
 ROOT = Path(__file__).parents[2]
@@ -45,9 +46,30 @@ def file_map() -> str:
     return "\n\n".join("\n".join(_package(ROOT / package)) for package in PACKAGES)
 
 
+def rights_table() -> str:
+    """Return who may do what in Kafka, a row for each name."""
+    rows: dict[tuple[str, str], dict[Role, str]] = {}
+    for role in Role:
+        for acl in acls(role):
+            name = f"`{acl.name}{'*' if acl.prefixed else ''}`"
+            rows.setdefault((acl.kind.value, name), {})[role] = _short(acl.operations)
+    head = ["kind", "name", *Role]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for (kind, name), by_role in sorted(rows.items()):
+        cells = [kind, name, *(by_role.get(role, "") for role in Role)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _short(operations: tuple[str, ...]) -> str:
+    implied = {"Describe"} if {"Read", "Write"} & set(operations) else set()
+    return ", ".join(each for each in operations if each not in implied)
+
+
 PARTS: Mapping[Path, Mapping[str, Callable[[], str]]] = {
     ROOT / "README.md": {"topics": topics_table},
     ROOT / "docs" / "architecture.md": {"file-map": file_map},
+    ROOT / "docs" / "security.md": {"rights": rights_table},
 }
 
 

@@ -86,9 +86,9 @@ class StackCatalog:
         """Return the creation of a stack whose record shows no id, where it can be no other's.
 
         It is found by the name: exactly one creation without id had it, and of all stacks that
-        ever had it, exactly this one has no creation of its own. An inventory must tell the name:
-        one that an update brought may have been another stack's when this one was made. Nothing may
-        contradict it: a CreatedAt, a Region or VPC, and whatever happened to the stack before.
+        ever had it, exactly this one has no creation of its own. It must be the first name that an
+        event gives with the id, or an inventory's. Nothing may contradict it: a CreatedAt, a Region
+        or VPC, and whatever happened to the stack before.
         """
         own = self.facts.about(key)
         if any(_is_creation(fact) for fact in own):
@@ -393,15 +393,18 @@ def _names_of(fact: StackFact) -> list[str]:
 
 
 def _names_from_the_start(own: Sequence[StackFact]) -> set[str]:
-    """Return the keys of the names that a stack may have been made with, as inventories tell.
+    """Return the keys of the names that a stack may have been made with.
 
-    One that says when the stack was made is trusted. Another may be younger than an update that
-    brought the name.
+    That is the first that an event gives with its id (opsworks.md §6), and those of inventories. An
+    inventory that says when the stack was made is trusted; another may be younger than an update
+    that brought the name.
     """
     told = {key for fact in own if fact.event_id is None for key in _names_of(fact)}
-    if _created_at(own) is not None:
-        return told
-    return told.difference(*(_names_of(fact) for fact in own if fact.event_id is not None))
+    brought = [fact for fact in own if fact.event_id is not None and _names_of(fact)]
+    first = _names_of(min(brought, key=moment)) if brought else []
+    if _created_at(own) is None:
+        told = told.difference(*map(_names_of, brought))
+    return told.union(first)
 
 
 def _can_have_made(orphan: StackFact, own: Sequence[StackFact]) -> bool:

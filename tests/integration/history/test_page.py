@@ -260,7 +260,7 @@ NASTY = {
     "eventName": "<img src=x onerror=alert(2)>",
     "errorCode": "</pre><script>alert(3)</script>",
     "errorMessage": "<svg onload=alert(4)>",
-    "requestParameters": {"bucketName": "javascript:alert(5)", "k": "'\"><script>alert(6)</script>"},
+    "requestParameters": {"bucketName": "javascript:alert(5)", "k": "'\"><script>alert(6)"},
     "sourceIPAddress": "<iframe srcdoc='<script>parent.alert(7)</script>'>",
     "awsRegion": "{{7*7}}<b>",
 }  # fmt: skip
@@ -366,7 +366,7 @@ def test_a_picture_of_the_narrow_dark_page(visit, sample_url, tmp_path):
 
 
 def _picture(page, folder, name):
-    """Take it; keep it in docs/ only where pictures were asked for, so that a test changes no file."""
+    """Take it; into docs/ only where OPSTRAIL_PICTURES asks for it: a test changes no file."""
     target = PICTURES if os.environ.get("OPSTRAIL_PICTURES") else folder
     target.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=target / name)

@@ -69,6 +69,7 @@ def test_no_event_can_steer_the_terminal():
         assert not any("\x1b" in cell.plain for cell in cells)
     assert "ada⟨U+001B⟩[31m" in search_view.line(EVENT).plain
     assert 9 == len(search_view.table([EVENT], wide=True).columns)
+    assert 7 == len(search_view.table([EVENT], wide=False).columns)
 
 
 def test_an_event_is_told_with_what_stands_behind_it():

@@ -168,18 +168,18 @@ def test_a_creation_without_id_is_found_by_its_name() -> None:
     assert (STACK, [STACK]) == made_by(catalog)
 
 
-def test_a_name_that_an_update_brought_may_be_another_stacks() -> None:
-    renamed = [defined(None, "shop", region="eu-west-1"), changed(STACK, at=T0 + 10, name="shop")]
-    catalog = catalog_of(*renamed)
-    younger = catalog_of(*renamed, defined(STACK, "shop", at=None))
-    dated = catalog_of(
-        *renamed, defined(STACK, "shop", at=None, createdAt="2021-03-04T10:00:00+00:00")
+def test_the_first_name_that_an_event_gives_with_an_id_finds_it_and_no_later_one() -> None:
+    orphan = defined(None, "shop", region="eu-west-1")
+    first = catalog_of(orphan, changed(STACK, at=T0 + 10, name="shop"))
+    later = catalog_of(
+        orphan,
+        changed(STACK, at=T0 + 10, name="other"),
+        changed(STACK, at=T0 + 20, name="shop"),
     )
 
-    assert [(None, [STACK]), (None, [STACK]), (STACK, [STACK])] == [
-        made_by(one) for one in (catalog, younger, dated)
-    ]
-    assert {"name": "shop"} == catalog.stack(ACCOUNT, STACK).attributes
+    assert [(STACK, [STACK]), (None, [STACK])] == [made_by(one) for one in (first, later)]
+    assert {"name": "shop", "region": "eu-west-1"} == first.stack(ACCOUNT, STACK).attributes
+    assert {"name": "shop"} == later.stack(ACCOUNT, STACK).attributes
 
 
 @pytest.mark.parametrize(
