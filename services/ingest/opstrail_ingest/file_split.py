@@ -29,17 +29,11 @@ EXTRA_DATA = "extra-data"  # no fault, but AWS's own validation would call it ta
 
 @dataclass(frozen=True, slots=True)
 class SplitLimits:
-    """How much at once. A file over `whole_file_bytes` goes in chunks of `batch_bytes`."""
+    """How much at once: a file whose outputs are more than `batch_bytes` goes in chunks."""
 
     batch_bytes: int
     batch_s: float
-    whole_file_bytes: int
     budget: Budget
-
-    @property
-    def largest_part_bytes(self) -> int:
-        """Where even a file that should go whole is cut: a million tiny records fill memory."""
-        return 3 * self.batch_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +142,6 @@ class FileSplit:
             yield self._refused(error, unpacked)
 
     def _split(self, unpacked: Unpacked, beat: Callable[[], None]) -> Iterator[Part]:
-        whole = unpacked.size <= self._limits.whole_file_bytes
-        most_bytes = self._limits.largest_part_bytes if whole else self._limits.batch_bytes
         reader = RecordReader(self._origin(), self._masking, salvaged=unpacked.damage is not None)
         done = self._row.next_record
         part = Part()
@@ -175,7 +167,7 @@ class FileSplit:
                 what = f"{in_a_row} fragments one after the other: nothing behind byte {item.end}"
                 fault = Damage("too-many-fragments", f"{what} was read")
                 break
-            if part.size >= most_bytes:
+            if part.size >= self._limits.batch_bytes:
                 part.row = self._row = self._moved("splitting", item.end, item.record_index + 1)
                 part.last = False
                 yield part

@@ -147,7 +147,6 @@ def build_split(settings: Settings) -> SplitStage:
         limits=SplitLimits(
             batch_bytes=how.batch_bytes,
             batch_s=how.batch_s,
-            whole_file_bytes=how.whole_file_bytes,
             budget=Budget(how.most_unpacked_bytes, how.most_unpacked_ratio),
         ),
         retries=RetryTimes(how.retry_first_s, how.retry_longest_s, how.give_up_s),

@@ -234,9 +234,7 @@ def test_bytes_that_are_no_utf_8_are_no_hindrance() -> None:
 
 
 def test_paths_can_be_written_as_utf_8() -> None:
-    paths = MASKING.mask(b'{"\\ud800":{"password":"x"}}')[1]
-
-    assert [path.encode() for path in paths] == ["\ufffd.password".encode()]
+    assert MASKING.mask(b'{"\\ud800":{"password":"x"}}')[1] == ["?.password"]
 
 
 def test_paths_are_few_and_short() -> None:

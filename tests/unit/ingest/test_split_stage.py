@@ -19,7 +19,7 @@ RECORDS = [a_record(number) for number in range(3)]
 BROKEN = b'{"eventVersion": "1.01"ed, "password": "hunter2"}'
 NOTICED = Partition(TopicName.FILES_NOTICED, 0)
 LETTER = f"split:trails/{KEY}"
-TINY = SplitLimits(batch_bytes=4000, batch_s=1.0, whole_file_bytes=10_000, budget=Budget())
+TINY = SplitLimits(batch_bytes=4000, batch_s=1.0, budget=Budget())
 
 
 def a_split(files: dict[str, bytes], limits: SplitLimits | None = None) -> Split:
@@ -142,7 +142,7 @@ def test_a_broken_record_is_a_masked_dead_letter_and_its_neighbours_are_events()
 )
 def test_a_file_that_is_none_of_ours_is_quarantined(stored: bytes, reason: str) -> None:
     other = f"other-{KEY}"
-    limits = SplitLimits(MIB, 1.0, 64 * MIB, Budget(most_ratio=2))
+    limits = SplitLimits(MIB, 1.0, Budget(most_ratio=2))
     split = a_split({KEY: stored, other: trail_file(RECORDS)}, limits)
 
     split.run(a_notice(), a_notice(other))
@@ -269,16 +269,6 @@ def test_another_e_tag_starts_a_large_file_anew() -> None:
 
     assert len(split.events) == begun + 60
     assert split.rows[-1].records == 60
-
-
-def test_even_a_file_that_goes_whole_is_cut_where_memory_would_fill() -> None:
-    limits = SplitLimits(4000, 1.0, 10 * MIB, Budget())
-    split = a_split({KEY: trail_file(LARGE)}, limits)
-
-    split.run(a_notice())
-
-    assert len(split.commits) > 1
-    assert len(split.events) == len(LARGE)
 
 
 @pytest.mark.parametrize("fragment", [b"{}", b"null"])
