@@ -4,7 +4,6 @@ import secrets
 import sys
 
 import click
-from pydantic import ValidationError
 
 from opstrail_history.access import RIGHTS, TOKEN_PREFIX, token_hash
 from opstrail_history.serve import serve
@@ -19,11 +18,7 @@ def history(context: click.Context) -> None:
     """Serve the history: API, page and LookupEvents (the service)."""
     if context.invoked_subcommand is not None:
         return
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        raise click.UsageError(f"settings: {error}") from error
-    sys.exit(serve(settings))
+    sys.exit(serve(Settings()))
 
 
 @history.command()

@@ -4,9 +4,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from pydantic import ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from opstrail_runtime.settings import OpenSearchSettings, Section, TelemetrySettings
+from opstrail_runtime.settings import OpenSearchSettings, Section, TelemetrySettings, Told
 
 PORT = 8765
 URL = f"http://127.0.0.1:{PORT}"
@@ -65,13 +64,7 @@ class StoreNames(Section):
     )
 
 
-class _Environment(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix="OPSTRAIL_", env_nested_delimiter="__", frozen=True, extra="ignore"
-    )
-
-
-class Settings(_Environment):
+class Settings(Told):
     """What the service is told."""
 
     opensearch: OpenSearchSettings
@@ -80,7 +73,7 @@ class Settings(_Environment):
     telemetry: TelemetrySettings = TelemetrySettings()
 
 
-class ClientSettings(_Environment):
+class ClientSettings(Told):
     """What people's commands are told."""
 
     history: HistorySettings = HistorySettings()

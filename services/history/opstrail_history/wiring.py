@@ -15,6 +15,7 @@ from opstrail_history.index_names import IndexNames
 from opstrail_history.limits import Limits
 from opstrail_history.opensearch_reader import ExactJson, OpenSearchReader
 from opstrail_history.settings import HistorySettings, Settings
+from opstrail_runtime.opensearch_security import security_arguments
 from opstrail_runtime.settings import OpenSearchSettings
 
 _POOL_SIZE = 32
@@ -23,14 +24,9 @@ _KEY_BYTES = 32
 
 def new_client(settings: OpenSearchSettings) -> OpenSearch:
     """Return a client that leaves answers as text. It checks certificates."""
-    auth = None
-    if settings.username and settings.password:
-        auth = (settings.username, settings.password.get_secret_value())
     return OpenSearch(
         hosts=[settings.url],
-        http_auth=auth,
-        verify_certs=True,
-        ca_certs=settings.ca_file,
+        **security_arguments(settings),
         timeout=settings.timeout_s,
         pool_maxsize=_POOL_SIZE,
         max_retries=1,
