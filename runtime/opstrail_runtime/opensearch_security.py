@@ -2,15 +2,16 @@
 
 from typing import Any
 
+import botocore.session
 from opensearchpy import Urllib3AWSV4SignerAuth
 
 from opstrail_runtime.settings import OpenSearchSettings
 
 
-def security_arguments(settings: OpenSearchSettings, aws_credentials: object) -> dict[str, Any]:
+def security_arguments(settings: OpenSearchSettings) -> dict[str, Any]:
     """Return what `OpenSearch(...)` is told. Certificates and host names are always checked.
 
-    `aws_credentials` are botocore's; they are needed only where we log in by sigv4.
+    Where requests are signed, credentials come from where AWS's tools look for them.
     """
     found: dict[str, Any] = {"verify_certs": True, "ca_certs": settings.ca_file}
     match settings.login:
@@ -24,6 +25,8 @@ def security_arguments(settings: OpenSearchSettings, aws_credentials: object) ->
             found["client_key"] = settings.key_file
         case "sigv4":
             found["http_auth"] = Urllib3AWSV4SignerAuth(
-                aws_credentials, settings.region or "", settings.aws_service
+                botocore.session.get_session().get_credentials(),
+                settings.region or "",
+                settings.aws_service,
             )
     return found

@@ -64,6 +64,21 @@ def test_clients_are_built_in_wiring_only() -> None:
     assert [] == built
 
 
+def test_clients_of_opensearch_take_their_security_from_one_place() -> None:
+    """TLS, logins and signatures are shown to work there; a client of its own would have none."""
+    open_to_all = [
+        f"{path.relative_to(TOP)}:{node.lineno}"
+        for folder in WITH_CLIENTS
+        for path in sorted((TOP / folder).rglob("wiring.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).endswith("OpenSearch")
+        and "**security_arguments(settings)" not in ast.unparse(node)
+    ]
+
+    assert [] == open_to_all
+
+
 def test_no_file_has_a_name_that_says_nothing() -> None:
     vague = [str(p.relative_to(TOP)) for p in committed() if VAGUE & set(p.stem.split("_"))]
 

@@ -4,7 +4,6 @@ import secrets
 import time
 from datetime import UTC, datetime
 
-import botocore.session
 from opensearchpy import OpenSearch
 
 from opstrail_history.access_file import AccessFile
@@ -15,7 +14,6 @@ from opstrail_history.history import History
 from opstrail_history.index_names import IndexNames
 from opstrail_history.limits import Limits
 from opstrail_history.opensearch_reader import ExactJson, OpenSearchReader
-from opstrail_history.points import OpenPoints
 from opstrail_history.settings import HistorySettings, Settings
 from opstrail_runtime.opensearch_security import security_arguments
 from opstrail_runtime.settings import OpenSearchSettings
@@ -26,12 +24,9 @@ _KEY_BYTES = 32
 
 def new_client(settings: OpenSearchSettings) -> OpenSearch:
     """Return a client that leaves answers as text. It checks certificates."""
-    signs = settings.login == "sigv4"
     return OpenSearch(
         hosts=[settings.url],
-        **security_arguments(
-            settings, botocore.session.get_session().get_credentials() if signs else None
-        ),
+        **security_arguments(settings),
         timeout=settings.timeout_s,
         pool_maxsize=_POOL_SIZE,
         max_retries=1,
@@ -45,9 +40,7 @@ def new_history(settings: Settings) -> History:
     key = settings.history.cursor_key
     return History(
         OpenSearchReader(
-            new_client(settings.opensearch),
-            OpenPoints(time.monotonic),
-            timeout_s=settings.history.request_timeout_s,
+            new_client(settings.opensearch), timeout_s=settings.history.request_timeout_s
         ),
         IndexNames(settings.store.index_prefix),
         cursor_key=key.get_secret_value().encode() if key else secrets.token_bytes(_KEY_BYTES),

@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import Callable
 
-import botocore.session
 from opensearchpy import OpenSearch
 from opensearchpy.serializer import JSONSerializer
 
@@ -47,12 +46,9 @@ def new_client(
     settings: OpenSearchSettings, serializer: JSONSerializer | None = None
 ) -> OpenSearch:
     """Return a client. It never tries again by itself, and checks certificates."""
-    signs = settings.login == "sigv4"
     return OpenSearch(
         hosts=[settings.url],
-        **security_arguments(
-            settings, botocore.session.get_session().get_credentials() if signs else None
-        ),
+        **security_arguments(settings),
         timeout=settings.timeout_s,
         pool_maxsize=_POOL_SIZE,
         # The sink tries again for as long as it takes, and must know of each try.
