@@ -47,8 +47,8 @@ class Fetched:
 class ObjectUnavailable(Exception):
     """This one object cannot be read now; others can: it waits among the dead letters.
 
-    `reason` is a bounded code (not-found, access-denied, key-denied, cut-short, slow, refused),
-    `message` is for people. An endpoint that answers nobody is `Unavailable`, not this.
+    `reason` is a bounded code (not-found, access-denied, key-denied, cut-short, slow, refused,
+    bucket-rests), `message` is for people. An endpoint that answers nobody is `Unavailable`.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -34,6 +34,7 @@ from opstrail_ingest.settings import ObjectsSettings, Settings
 from opstrail_ingest.split_stage import STAGE as SPLIT
 from opstrail_ingest.split_stage import RetryTimes, SplitCodecs, SplitStage
 from opstrail_ingest.sqs_source import SqsSource
+from opstrail_ingest.troubled_buckets import CalmReader
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.codecs import Codecs
 from opstrail_runtime.dead_letters import DeadLetters
@@ -109,7 +110,9 @@ def new_objects(settings: Settings) -> Objects:
         folder=how.spool_folder, memory_bytes=how.spool_memory_bytes, most_bytes=how.most_bytes
     )
     return Objects(
-        s3=S3Objects(new_s3(settings.s3), spool, _tries(how), time.monotonic),
+        s3=CalmReader(
+            S3Objects(new_s3(settings.s3), spool, _tries(how), time.monotonic), time.monotonic
+        ),
         local=LocalObjects(how.local_roots, spool),
     )
 
