@@ -232,16 +232,18 @@ def too_slow(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
     fleet.start("discover")
     for role in ("split", "store"):
         fleet.start(role, settings=SESSION)
-    fleet.start(
-        "enrich",
-        settings={
-            **SESSION,
-            "OPSTRAIL_FAILPOINT": f"enrich.after-learning:{rng.randrange(2, 5)}:sleep={STALL_S},"
-            f"enrich.after-offsets:{rng.randrange(9, 12)}:sleep={STALL_S}",
-            "OPSTRAIL_FAILPOINT_SPENT": str(fleet.folder / "spent"),
-        },
-    )
-    fleet.start("enrich", 1, settings=SESSION)
+    for number in (0, 1):  # either may have all partitions that matter
+        learnt, offsets = 2 + number, rng.randrange(9, 12) + 4 * number
+        fleet.start(
+            "enrich",
+            number,
+            settings={
+                **SESSION,
+                "OPSTRAIL_FAILPOINT": f"enrich.after-learning:{learnt}:sleep={STALL_S},"
+                f"enrich.after-offsets:{offsets}:sleep={STALL_S}",
+                "OPSTRAIL_FAILPOINT_SPENT": str(fleet.folder / "spent"),
+            },
+        )
     fleet.feed(keys)
     fleet.drain()
     fleet.faults["stood still"] += len(list((fleet.folder / "spent").iterdir()))
