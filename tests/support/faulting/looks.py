@@ -100,8 +100,11 @@ class Looks:
         for character in transactional_id:
             hashed = (31 * hashed + ord(character)) & 0xFFFFFFFF
         hashed = hashed - (1 << 32) if hashed >= 1 << 31 else hashed
-        state = self._admin.list_topics("__transaction_state", timeout=TIMEOUT_S)
-        partitions = state.topics["__transaction_state"].partitions
+        partitions: Any = {}
+        while not partitions:  # it is made with the first transaction
+            topics = self._admin.list_topics(timeout=TIMEOUT_S).topics
+            if "__transaction_state" in topics:
+                partitions = topics["__transaction_state"].partitions
         leader: int = partitions[(hashed & 0x7FFFFFFF) % len(partitions)].leader
         return leader
 
