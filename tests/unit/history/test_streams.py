@@ -56,7 +56,8 @@ def exported(kept, form="ndjson"):
     """The pieces of a download, how many events its end was told, and whether it broke off."""
     export = Export(desk(kept), LOCAL, Filters(), order="newest", writer=writer(form))
     export.begin()
-    told, pieces = [], []
+    told: list[int] = []
+    pieces: list[bytes] = []
 
     async def run():
         try:
@@ -109,7 +110,11 @@ def test_a_download_that_is_let_go_gives_back_what_it_holds():
 
     async def run():
         loop = asyncio.get_running_loop()
-        stream = export.sent(lambda _events: loop.call_soon_threadsafe(ended.set))
+
+        def end(_events: int) -> None:
+            loop.call_soon_threadsafe(ended.set)
+
+        stream = export.sent(end)
         await anext(stream)
         await stream.aclose()
         await ended.wait()
