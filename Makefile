@@ -4,11 +4,11 @@ BIN := .venv/bin
 FAST_TESTS := tests/unit tests/contract
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup check lint unit test demo bench chart lock format clean
+.PHONY: help setup check lint unit test demo bench chart docs faults faults-long lock format clean
 
 help:  ## this text
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-	while IFS='|' read -r target text; do printf '%-14s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+	while IFS='|' read -r target text; do printf '%-18s %s\n' "$$target" "$$text"; done
 
 setup:  ## make .venv exactly as requirements.lock says (quick when nothing changed)
 	@PYTHON="$(PYTHON)" tools/debian-packages.sh
@@ -45,6 +45,13 @@ demo: setup  ## a newcomer's tour on real servers; ONCE=1 ends by itself and che
 
 bench: setup  ## the measurements under bench/, each figure beside its goal
 	$(BIN)/python -m pytest -q -s bench --override-ini=python_files='*.py' --timeout=900
+
+faults: setup  ## kill everything once, and count: the fault matrix on real servers (<= 12 min)
+	$(BIN)/python -m pytest -q tests/faults tests/unit/checker
+
+faults-long: setup  ## the same for MINUTES=30, seeds printed; SEED=… ONLY=kills replays a run
+	$(BIN)/python -m tests.support.faulting.long --minutes $(or $(MINUTES),30) \
+	$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(REPORT),--report $(REPORT))
 
 lock: setup  ## resolve requirements.lock anew; UPGRADE=1 takes the newest versions
 	tools/lock.sh $(if $(UPGRADE),--upgrade)

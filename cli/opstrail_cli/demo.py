@@ -6,7 +6,8 @@ A newcomer's tour on real servers:
 2. Start Kafka, a schema registry, OpenSearch and an S3 + SQS stand-in on this machine.
 3. Import what the trail does not say: the accounts' names, the stacks' inventories.
 4. `opstrail run FOLDER --until-idle --json`: every service is a process of its own.
-5. Show what is in the store now: the life of a renamed stack, each event with the name of its time.
+5. Show what is in the store now: the life of a renamed stack, each event with the name of its time,
+   and where to look at it.
 
 With --once everything lies in a folder of its own and is gone at the end, the servers too, and the
 exit code is 1 unless the store holds exactly what the sample holds. Without, servers and data stay.
@@ -29,6 +30,7 @@ from rich.console import Console
 
 from opstrail_cli.demo_report import RUN_WITH_LEFTOVERS, differences, report
 from opstrail_cli.demo_store import look
+from opstrail_cli.history_process import give_up
 from opstrail_cli.installation import Installation
 from opstrail_cli.sample.archive import archive, in_another_order
 from opstrail_cli.sample.expectation import Expectation, expected
@@ -84,6 +86,7 @@ def tour(
     say(report(result, found))
     say(f"[bold]In short:[/bold] {found.in_short}\n")
     say("[bold]To search next:[/bold]")
+    say(f"  {result['page']}        a page to search, view and follow", markup=False)
     say(f"  {result['search']}", markup=False)
     _say_servers(addresses, say, once=once)
     return list(differences(code, result, found, wanted)) if once else _odd(result, wanted)
@@ -210,6 +213,8 @@ def main() -> int:
     try:
         with _folder(once=once) as folder, _servers(folder, said, once=once) as addresses:
             wrong = tour(folder, addresses, say, once=once, shuffle=arguments.shuffle)
+            if once:
+                give_up()
     except KeyboardInterrupt:
         return 130
     except (Failed, LocalServersError) as error:

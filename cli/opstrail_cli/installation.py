@@ -52,7 +52,3 @@ class Installation:
             )
         number: int = found["count"]
         return number
-
-    def search_line(self) -> str:
-        """Return a line that searches the store."""
-        return f"curl '{self._settings.opensearch.url}/{self._names.events}/_search?pretty'"

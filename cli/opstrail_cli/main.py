@@ -8,6 +8,11 @@ import click
 # Imports cost a second and a half of CPU together, and a service needs its own only.
 COMMANDS = {
     "run": "opstrail_cli.run:run",
+    "search": "opstrail_cli.search_commands:search",
+    "show": "opstrail_cli.search_commands:show",
+    "tail": "opstrail_cli.search_commands:tail",
+    "export": "opstrail_cli.search_commands:export",
+    "completion": "opstrail_cli.completion:completion",
     "local": "opstrail_local.commands:local",
     "ingest": "opstrail_ingest.commands:ingest",
     "enrich": "opstrail_enrich.commands:enrich",

@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from opstrail_cli.counts import Counts, balance, scraped
+from opstrail_cli.history_process import HistoryProcess, left_running, search_line
 from opstrail_cli.installation import Installation
-from opstrail_cli.processes import KeepsDying, Service, stop
+from opstrail_cli.processes import KeepsDying, Service, state_folder, stop
 from opstrail_ingest.folder_source import FolderSource
 from opstrail_ingest.places import BadSource, Files, Stdin, place
 from opstrail_runtime.errors import Refused, Unavailable
@@ -70,12 +71,6 @@ _SAID_PLAINLY = (
 
 class NotConfigured(click.UsageError):
     """Some servers are named, others are not."""
-
-
-def state_folder() -> Path:
-    """Return where opstrail keeps what outlives a run on this machine."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "opstrail"
 
 
 def servers_environment(say: Callable[[str], None]) -> dict[str, str]:
@@ -148,6 +143,7 @@ class Result:
     pending_retries: int
     restarts: int
     seconds: float
+    page: str | None
     search: str
 
     def as_json(self) -> str:
@@ -166,6 +162,7 @@ class Result:
                 "pendingRetries": self.pending_retries,
                 "restarts": self.restarts,
                 "seconds": round(self.seconds, 1),
+                "page": self.page,
                 "search": self.search,
             }
         )
@@ -235,6 +232,7 @@ def run(source: str, *, until_idle: bool, as_json: bool) -> None:
         click.echo(result.as_json())
     else:
         Console().print(result.table())
+    out.print(f"The page: {result.page or 'not served, see above'}", highlight=False)
     out.print(f"To search: {result.search}", highlight=False)
     left = result.dead_letters or result.pending_retries
     sys.exit(EXIT_INTERRUPTED if interrupted else EXIT_LEFTOVERS if left else EXIT_DONE)
@@ -264,6 +262,7 @@ def _run(source: str, *, until_idle: bool, number: int, out: Console) -> tuple[R
         return Service(name, command, files, logs / f"{name}.log", reads_stdin="-" in command)
 
     files = _local_files(source, number)
+    history = _history(logs.parent, out)
 
     services = [
         service("split", "ingest", "split"),
@@ -282,10 +281,21 @@ def _run(source: str, *, until_idle: bool, number: int, out: Console) -> tuple[R
         run.stop()
     if (odd := balance(run.counts, READS)) and not run.restarts and not interrupted:
         out.print(f"[yellow]The counters do not add up: {odd}. This is a bug.[/yellow]")
-    result = _result(run, installation, time.monotonic() - began)
+    page = history.url if history.ready() else None
+    if page is None:
+        out.print(f"[yellow]The history did not start: {history.log}[/yellow]")
+    result = _result(run, installation, time.monotonic() - began, page)
     if source == "-" and not result.pending_retries:
         shutil.rmtree(_stdin_folder(number), ignore_errors=True)
     return result, interrupted
+
+
+def _history(logs: Path, out: Console) -> HistoryProcess:
+    """Return the history of the store, on its way up while files are read."""
+    settings = Settings()
+    history = left_running(settings.opensearch.url, settings.store.index_prefix, logs=logs)
+    out.print(f"The page: {history.url}", highlight=False)
+    return history
 
 
 def _until_available(act: Callable[[], None], out: Console) -> None:
@@ -432,7 +442,7 @@ class Run:
                 self.counts.update(f"{each.name}.{each.restarts}", page)
 
 
-def _result(run: Run, installation: Installation, seconds: float) -> Result:
+def _result(run: Run, installation: Installation, seconds: float, page: str | None) -> Result:
     counts = run.counts
     dead = dict(counts.by_label("dead_letters", "reason"))
     for reason, number in counts.by_label("discover_dead", "reason").items():
@@ -452,5 +462,6 @@ def _result(run: Run, installation: Installation, seconds: float) -> Result:
         pending_retries=installation.pending_retries(),
         restarts=run.restarts,
         seconds=seconds,
-        search=installation.search_line(),
+        page=page,
+        search=search_line(),
     )

@@ -5,7 +5,8 @@ from contextlib import suppress
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from opstrail_runtime.errors import OutcomeUnknown
+from opstrail_runtime.bounded_calls import BoundedCalls, StillRunning
+from opstrail_runtime.errors import OutcomeUnknown, Unavailable
 from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.kafka_errors import error_of, translated, translated_in_transaction
 from opstrail_runtime.source import Committed, Lease
@@ -14,6 +15,9 @@ from opstrail_runtime.topic_names import TopicNames
 
 TIMEOUT_S = 30.0
 OFFSETS_TIMEOUT_S = 10.0  # while a group rebalances this is retried; others wait for our poll
+# A call that lasts so much longer than it was told will not return. For offsets that is common: it
+# happens whenever the connection breaks on which they were sent (librdkafka 2.16.0, measured).
+GRACE_S, OFFSETS_GRACE_S = 10.0, 2.0
 
 
 class KafkaWriter:
@@ -31,6 +35,7 @@ class KafkaWriter:
         self._names = names
         self._slot = slot
         self._producer: Producer | None = None
+        self._bounded = BoundedCalls("transactions")
         self._delivered = 0
         self._failed: KafkaError | None = None
 
@@ -52,18 +57,14 @@ class KafkaWriter:
             if outputs:
                 pass_by("after-produce")
             if offsets:
-                producer.send_offsets_to_transaction(
-                    [
-                        TopicPartition(
-                            self._names.full(at.topic), at.number, to.offset, metadata=to.metadata
-                        )
-                        for at, to in offsets.items()
-                    ],
-                    lease.group,
-                    OFFSETS_TIMEOUT_S,
-                )
+                self._send_offsets(producer, offsets, lease)
                 pass_by("after-offsets")
-            producer.commit_transaction(TIMEOUT_S)
+            self._bounded(
+                lambda: producer.commit_transaction(TIMEOUT_S), within_s=TIMEOUT_S + GRACE_S
+            )
+        except StillRunning as error:
+            self._drop()
+            raise OutcomeUnknown(str(error)) from error
         except KafkaException as error:
             self._drop()
             raise translated_in_transaction(error_of(error), slot=self._slot) from error
@@ -78,6 +79,18 @@ class KafkaWriter:
             if fatal is None:
                 raise OutcomeUnknown(f"librdkafka's binding failed: {error}") from error
             raise translated_in_transaction(fatal, slot=self._slot) from error
+
+    def _send_offsets(
+        self, producer: Producer, offsets: Mapping[Partition, Committed], lease: Lease
+    ) -> None:
+        positions = [
+            TopicPartition(self._names.full(at.topic), at.number, to.offset, metadata=to.metadata)
+            for at, to in offsets.items()
+        ]
+        self._bounded(
+            lambda: producer.send_offsets_to_transaction(positions, lease.group, OFFSETS_TIMEOUT_S),
+            within_s=OFFSETS_TIMEOUT_S + OFFSETS_GRACE_S,
+        )
 
     def _produce(self, producer: Producer, output: Output) -> None:
         while True:
@@ -109,7 +122,11 @@ class KafkaWriter:
         if self._producer is None:
             producer = self._new_producer()
             try:
-                producer.init_transactions(TIMEOUT_S)
+                self._bounded(
+                    lambda: producer.init_transactions(TIMEOUT_S), within_s=TIMEOUT_S + GRACE_S
+                )
+            except StillRunning as error:
+                raise Unavailable("kafka", str(error)) from error
             except KafkaException as error:
                 raise translated(error_of(error), slot=self._slot) from error
             self._producer = producer
@@ -126,6 +143,7 @@ class KafkaWriter:
     def close(self) -> None:
         """Let go of the slot."""
         self._producer = None
+        self._bounded.close()
 
 
 def _cause(error: BaseException | None) -> KafkaError | None:

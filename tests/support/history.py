@@ -1,7 +1,10 @@
 """A store filled for tests of history, and history served over it, in this process."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +16,8 @@ from typing import Any
 import uvicorn
 from opensearchpy import OpenSearch
 
+from opstrail_cli.history_process import answers
+from opstrail_cli.processes import free_port
 from opstrail_cli.sample.archive import ACCOUNT_NAMES, archive
 from opstrail_cli.sample.records import text_of
 from opstrail_enrich.enrichment import Catalogs, enrich
@@ -209,6 +214,35 @@ def served(settings: Settings) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+@contextmanager
+def serving(stored: Stored, **environment: str) -> Iterator[str]:
+    """`opstrail history` over a store, as a process of its own; yields its address."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "opstrail_cli.main", "history"],
+        env={
+            "PATH": os.environ["PATH"],
+            "OPSTRAIL_OPENSEARCH__URL": stored.url,
+            "OPSTRAIL_STORE__INDEX_PREFIX": stored.prefix,
+            "OPSTRAIL_HISTORY__PORT": str(port),
+            "OPSTRAIL_HISTORY__REQUESTS_PER_MINUTE": "1000000",
+            "OPSTRAIL_HISTORY__LIVE_POLL_S": "0.2",
+            "OPSTRAIL_TELEMETRY__LOG_LEVEL": "warning",
+            **environment,
+        },
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        while not answers(url):
+            assert process.poll() is None, "history ended before it answered"
+            time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def milliseconds(time: str) -> int:

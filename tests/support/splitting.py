@@ -75,9 +75,7 @@ class Split:
     """A split stage; `run` commits as the loop does, in one partition."""
 
     objects: Objects = field(default_factory=Objects)
-    limits: SplitLimits = field(
-        default_factory=lambda: SplitLimits(32 * MIB, 1.0, 64 * MIB, Budget())
-    )
+    limits: SplitLimits = field(default_factory=lambda: SplitLimits(32 * MIB, 1.0, Budget()))
     kafka: MemoryKafka = field(default_factory=lambda: MemoryKafka(dict.fromkeys(TopicName, 1)))
     pulse: StillPulse = field(default_factory=StillPulse)
     commits: list[Commit] = field(default_factory=list)

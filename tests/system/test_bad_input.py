@@ -85,6 +85,22 @@ ODD = {
     "string-where-it-is-typed": Odd(
         record("string-where-it-is-typed", userIdentity="root"), reduced="refused"
     ),
+    # Cases 52, 53, 54, 59, 60, 61 of what real archives hold.
+    "large-numbers": Odd(
+        record("large-numbers")[:-1] + b',"additionalEventData":{"a":18446744073709551616}}'
+    ),
+    "new-version": Odd(record("new-version", eventVersion="1.99", quantumState={"spin": "up"})),
+    "other-version": Odd(
+        record("other-version", eventVersion="2.0"), ours={"flags": ["unknownVersion"]}
+    ),
+    "far-future": Odd(
+        record("far-future", eventTime="9999-01-01T00:00:00Z"),
+        index="undated",
+        ours={"flags": ["absurdEventTime"]},
+    ),
+    "identity-null": Odd(record("identity-null", userIdentity=None)),
+    "identity-missing": Odd(record("identity-missing", userIdentity=...)),
+    "identity-unknown": Odd(record("identity-unknown", userIdentity={"type": "Martian"})),
     "object-where-it-is-typed": Odd(
         record("object-where-it-is-typed", errorMessage={"a": {"b": 1}}), reduced="refused"
     ),
@@ -92,7 +108,54 @@ ODD = {
 CUT = record("cut-off")[:60]
 BYTES = random.Random(3)
 NOT_OURS = b'{"hello":"world"}'
+LOST_QUOTE = record("lost-quote").replace(b'"DescribeStacks"', b'"DescribeStacks')
+LOST_BRACE = record("lost-brace")[:-1]
+NOT_A_NUMBER = record("not-a-number")[:-1] + b',"additionalEventData":{"a":NaN}}'
+ODD_KEY = "odd ;rm -rf $(x) .. é \U0001f389\n.json.gz"
 FILES = {
+    "lost-quote.json.gz": File(
+        between("lost-quote-between", LOST_QUOTE),
+        "partial",
+        around("lost-quote-between"),
+        (Letter("not-json", LOST_QUOTE),),
+    ),
+    "lost-brace.json.gz": File(
+        between("lost-brace-between", LOST_BRACE),
+        "partial",
+        around("lost-brace-between"),
+        (Letter("not-json", LOST_BRACE),),
+    ),
+    "not-a-number.json.gz": File(
+        between("not-a-number-between", NOT_A_NUMBER),
+        "partial",
+        around("not-a-number-between"),
+        (Letter("not-json", NOT_A_NUMBER),),
+    ),
+    "two-members.json.gz": File(
+        b"",
+        stored=(*around("member-1"), *around("member-2")),
+        packed=gzip.compress(between("member-1")) + gzip.compress(between("member-2")),
+    ),
+    "twice-in-gzip.json.gz": File(
+        b"",
+        stored=around("twice-in-gzip"),
+        packed=gzip.compress(gzip.compress(between("twice-in-gzip"))),
+    ),
+    "plain-named-gz.json.gz": File(
+        b"", stored=around("plain-named-gz"), packed=between("plain-named-gz")
+    ),
+    "byte-order-mark.json.gz": File(b"\xef\xbb\xbf" + between("bom"), stored=around("bom")),
+    "no-bytes.json.gz": File(b"", "empty", packed=b""),
+    "records-null.json.gz": File(b'{"Records":null}', "quarantined", (), (Letter("no-records"),)),
+    "empty-object.json.gz": File(b"{}", "quarantined", (), (Letter("no-records"),)),
+    "utf-16.json": File(
+        b"",
+        "quarantined",
+        (),
+        (Letter("not-json"),),
+        packed=between("utf-16").decode().encode("utf-16"),
+    ),
+    ODD_KEY: File(between("odd-key"), stored=around("odd-key")),
     "odd.json.gz": File(
         between("odd", *(odd.text for odd in ODD.values())), stored=(*around("odd"), *ODD)
     ),

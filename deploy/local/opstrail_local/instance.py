@@ -93,6 +93,8 @@ def down(state: Path, *, delete_data: bool = False, console: Console | None = No
             left = [e.server.name for e in known.entries if process.alive(e.process)]
             if left:
                 raise LocalServersError(f"still running after SIGKILL: {', '.join(left)}")
+        # What lives by a file here, such as the history that `run` left behind, ends by itself.
+        shutil.rmtree(state / "companions", ignore_errors=True)
         if delete_data:
             if known is None:
                 raise LocalServersError(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 LATEST: Final = 2**63 - 1  # as of the end of time
-_ALWAYS: Final = -(2**63)
+ALWAYS: Final = -(2**63)  # since the beginning of time
 
 
 class Said(NamedTuple):
@@ -35,7 +35,7 @@ def as_of(at: int | None, facts: Iterable[Said]) -> dict[str, str]:
     for fact in facts:
         if not holds(fact.since, at):
             continue
-        rank = (_ALWAYS if fact.since is None else fact.since, fact.event_id or "")
+        rank = (ALWAYS if fact.since is None else fact.since, fact.event_id or "")
         for name, value in fact.attributes.items():
             held = known.get(name)
             if held is None or rank > held[0]:

@@ -42,7 +42,8 @@ def enrich(event: RawEvent, catalogs: Catalogs) -> Enrichment:
     named = named_by(event, view)
     role = None if is_opsworks(event) else role_named_by(caller)
     keys = keys_of(event, named if role is None else (role,))
-    facts = catalogs.stacks.facts.reach(keys) + catalogs.accounts.facts.reach(keys)
+    # The account's key comes first, and no other is one of an account.
+    facts = catalogs.stacks.facts.reach(keys) + catalogs.accounts.facts.reach(keys[:1])
     return Enrichment(
         rules_version=RULES_VERSION,
         version=version_of(RULES_VERSION, facts),

@@ -12,7 +12,7 @@ from typing import Any, Final
 from opstrail_enrich.event_keys import LONGEST_ID, Named, Where, named_by
 from opstrail_enrich.record_view import RecordView, members, parsed
 from opstrail_enrich.redaction import shown
-from opstrail_enrich.stack_catalog import MOVES
+from opstrail_enrich.stack_catalog import DAY_MS, MOVES
 from opstrail_enrich.stack_members import kept_flag, kept_text
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import RawEvent, StackFact
@@ -120,6 +120,25 @@ class OpsWorksCall:
             stack_id=stack,
             leads_to=[self.key("stack", stack)],
         )
+
+    def seen(self, child: Thing, stack: str) -> Iterator[StackFact]:
+        """Yield that a thing that moves was in a stack on a day, in UTC.
+
+        A console that asks each minute says the same all day: that is one fact.
+        """
+        if self.event.event_time is not None:
+            yield StackFact(
+                kind="childSeen",
+                account_id=self.event.account_id,
+                aws_region=self.event.aws_region,
+                stack_id=stack,
+                subject_kind=child[0],
+                subject_id=child[1],
+                valid_from=self.event.event_time // DAY_MS * DAY_MS,
+                concerns=[self.key(*child)],
+                leads_to=[self.key("stack", stack)],
+                source="trail",
+            )
 
     def _at(self, path: str) -> Any:
         value: Any = self.request

@@ -10,14 +10,18 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from opstrail_enrich.as_of import LATEST, Said, as_of, holds
+from opstrail_enrich.role_users import Use, Users, UsersByTime
 from opstrail_runtime.fact_table import FactTable
 from opstrail_schemas.facts import key_of
 from opstrail_schemas.messages import StackFact
 
 _DEFINES: Final = frozenset({"stackDefined", "stackChanged", "stackCloned"})
+_SHOW_LINK: Final = frozenset({"childBelongs", "childSeen"})
 _OF_CHILD: Final = frozenset({"childBelongs", "childDefined"})
 # Registered with one stack now and with another later; layers, instances and apps never move.
 MOVES: Final = frozenset({"volume", "ec2Volume", "elasticIp", "loadBalancer", "rds", "ecsCluster"})
+MOST_REMEMBERED: Final = 20_000  # beyond it all are worked out anew
+DAY_MS: Final = 86_400_000
 # A clone has these of its own.
 _NOT_CLONED: Final = frozenset({"name", "createdAt", "arn"})
 _NEVER_CHANGE: Final = frozenset({"region", "vpcId"})
@@ -43,21 +47,23 @@ class Creation(NamedTuple):
     candidates: Sequence[str]
 
 
-class RoleUsers(NamedTuple):
-    """The stacks that have a service role: the only one, those that may be it, whether any has."""
-
-    only: str | None
-    candidates: Sequence[str]
-    any: bool
-
-
 class StackCatalog:
-    """All stack facts known, in any order, each once."""
+    """All stack facts known, in any order, each once.
 
-    def __init__(self) -> None:
+    `most_remembered` bounds the histories that are kept for who asks again.
+    """
+
+    def __init__(self, *, most_remembered: int = MOST_REMEMBERED) -> None:
         self.facts = FactTable(StackFact)
+        self._most_remembered = most_remembered
         self._changes = 0
         self._histories: dict[str, list[Said]] = {}
+        self._users: dict[str, UsersByTime] = {}
+
+    @property
+    def remembered(self) -> int:
+        """How many histories, of things and of roles, are kept."""
+        return len(self._histories) + len(self._users)
 
     # Stacks
 
@@ -80,9 +86,9 @@ class StackCatalog:
         """Return the creation of a stack whose record shows no id, where it can be no other's.
 
         It is found by the name: exactly one creation without id had it, and of all stacks that
-        ever had it, exactly this one has no creation of its own. An inventory must tell the name:
-        one that an update brought may have been another stack's when this one was made. Nothing may
-        contradict it: a CreatedAt, a Region or VPC, and whatever happened to the stack before.
+        ever had it, exactly this one has no creation of its own. It must be the first name that an
+        event gives with the id, or an inventory's. Nothing may contradict it: a CreatedAt, a Region
+        or VPC, and whatever happened to the stack before.
         """
         own = self.facts.about(key)
         if any(_is_creation(fact) for fact in own):
@@ -116,24 +122,42 @@ class StackCatalog:
                 perhaps.append(stack_id)
         return Creation(orphan, None, perhaps)
 
-    def users_of_role(self, account_id: str, key: str, arn: str, at: int | None) -> RoleUsers:
+    def users_of_role(self, account_id: str, arn: str, at: int | None) -> Users:
         """Return the stacks whose service role this is as of a time; deleted ones have none."""
+        self._forget_what_changed()
+        key = key_of(account_id, None, "role", arn)
+        known = self._users.get(key)
+        if known is None:
+            known = UsersByTime(self._uses(account_id, key, arn))
+            self._make_room()
+            self._users[key] = known
+        return known.at(at)
+
+    def _uses(self, account_id: str, key: str, arn: str) -> Iterator[Use]:
         facts = self.facts.about(key)
-        made = [self._creation(f) for f in facts if f.stack_id is None and holds(f.valid_from, at)]
-        unknown = [creation for creation in made if creation.stack_id is None]
-        used_by = {fact.stack_id for fact in facts if fact.stack_id}
-        used_by |= {creation.stack_id for creation in made if creation.stack_id}
-        states = (self.stack(account_id, stack_id, at) for stack_id in used_by)
-        stacks = {
-            state.stack_id
-            for state in states
-            if state.attributes.get("serviceRoleArn") == arn and state.status == "active"
-        }
-        return RoleUsers(
-            only=next(iter(stacks)) if len(stacks) == 1 and not unknown else None,
-            candidates=sorted(stacks.union(*(creation.candidates for creation in unknown))),
-            any=bool(stacks or unknown),
-        )
+        stacks = {fact.stack_id for fact in facts if fact.stack_id}
+        for fact in facts:
+            if fact.stack_id is None:
+                made = self._creation(fact)
+                if made.stack_id is None:
+                    yield Use(made.candidates, certain=False, since=fact.valid_from, until=LATEST)
+                else:
+                    stacks.add(made.stack_id)
+        for stack_id in stacks:
+            yield from self._uses_by(account_id, stack_id, arn)
+
+    def _uses_by(self, account_id: str, stack_id: str, arn: str) -> Iterator[Use]:
+        """Yield when a stack has a role. What ends it holds only after its moment."""
+        key = key_of(account_id, None, "stack", stack_id)
+        said = [one for one in self._history(key) if "serviceRoleArn" in one.attributes]
+        ends = [f.valid_from for f in self.facts.about(key) if f.kind == "stackDeleted"]
+        deleted = min((time for time in ends if time is not None), default=LATEST)
+        always: list[int | None] = [None] if any(one.since is None for one in said) else []
+        times = always + sorted({one.since for one in said if one.since is not None})
+        for since, until in zip(times, [*times[1:], LATEST], strict=False):
+            last = min(LATEST if until is None else until, deleted)
+            if as_of(since, said).get("serviceRoleArn") == arn and (since is None or since <= last):
+                yield Use((stack_id,), certain=True, since=since, until=last)
 
     def _creation(self, orphan: StackFact) -> Creation:
         names = _names_of(orphan)
@@ -204,31 +228,33 @@ class StackCatalog:
         if visit in seen:
             return set()
         seen.add(visit)
-        facts = self.facts.about(key)
+        facts: Sequence[StackFact] = self.facts.about(key)
         if kind not in MOVES:
             # A link learnt from a later call holds before it too: ids like these never move.
             found = {f.stack_id for f in facts if f.kind == "childBelongs" and f.stack_id}
             return found.union(*(self._same_as(fact, key, seen) for fact in facts))
+        facts = _without_explained(facts)
         known = [fact for fact in facts if holds(fact.valid_from, at)]
         # An end is itself a call on what it ends: it holds only after its moment.
-        ending = any(f.kind == "linkEnds" and f.valid_from == at for f in known)
         found = self._linked(
             [f for f in known if f.kind != "linkEnds" or f.valid_from != at], key, seen
         )
-        if ending:  # a link that begins in the same second may be the next one
-            found |= self._linked([f for f in known if f.valid_from != at], key, seen)
+        doubtful = [f.valid_from for f in known if f.valid_from is not None and _is_doubtful(f, at)]
+        if doubtful:  # what was before may still be so
+            before = min(doubtful) - 1
+            found |= self._linked([f for f in known if holds(f.valid_from, before)], key, seen)
         return {stack_id for stack_id in found if not self._is_deleted(facts[0], stack_id, at)}
 
     def _linked(
         self, facts: Sequence[StackFact], key: str, seen: set[tuple[str, int | None]]
     ) -> set[str]:
         """Return the stacks that the last of these facts link a thing to that moves."""
-        registrations = [f for f in facts if f.kind in ("childBelongs", "linkEnds")]
+        registrations = [f for f in facts if f.kind in _SHOW_LINK or f.kind == "linkEnds"]
         began = max(map(moment, registrations), default=(False, 0, ""))
         found = {
             f.stack_id
             for f in registrations
-            if moment(f) == began and f.kind == "childBelongs" and f.stack_id
+            if moment(f) == began and f.kind in _SHOW_LINK and f.stack_id
         }
         same = [f for f in facts if f.kind == "sameStack" and moment(f) > began]
         last = max(map(moment, same), default=None)
@@ -258,13 +284,12 @@ class StackCatalog:
     # Histories: all that is said of one thing, and from when on
 
     def _history(self, key: str, cloning: frozenset[str] = frozenset()) -> list[Said]:
-        if self._changes != self.facts.changes:
-            self._changes = self.facts.changes
-            self._histories.clear()
+        self._forget_what_changed()
         known = self._histories.get(key)
         if known is None:
             known = self._said(key, cloning)
             if not cloning:  # in a circle of clones it depends on where one begins
+                self._make_room()
                 self._histories[key] = known
         return known
 
@@ -286,6 +311,17 @@ class StackCatalog:
         copied = as_of(fact.valid_from, self._history(source, cloning | {key}))
         kept = {name: value for name, value in copied.items() if name not in _NOT_CLONED}
         return Said(fact.valid_from, fact.event_id, kept | fact.attributes)
+
+    def _forget_what_changed(self) -> None:
+        if self._changes != self.facts.changes:
+            self._changes = self.facts.changes
+            self._histories.clear()
+            self._users.clear()
+
+    def _make_room(self) -> None:
+        if self.remembered >= self._most_remembered:
+            self._histories.clear()
+            self._users.clear()
 
     # Imports
 
@@ -357,15 +393,18 @@ def _names_of(fact: StackFact) -> list[str]:
 
 
 def _names_from_the_start(own: Sequence[StackFact]) -> set[str]:
-    """Return the keys of the names that a stack may have been made with, as inventories tell.
+    """Return the keys of the names that a stack may have been made with.
 
-    One that says when the stack was made is trusted. Another may be younger than an update that
-    brought the name.
+    That is the first that an event gives with its id (opsworks.md §6), and those of inventories. An
+    inventory that says when the stack was made is trusted; another may be younger than an update
+    that brought the name.
     """
     told = {key for fact in own if fact.event_id is None for key in _names_of(fact)}
-    if _created_at(own) is not None:
-        return told
-    return told.difference(*(_names_of(fact) for fact in own if fact.event_id is not None))
+    brought = [fact for fact in own if fact.event_id is not None and _names_of(fact)]
+    first = _names_of(min(brought, key=moment)) if brought else []
+    if _created_at(own) is None:
+        told = told.difference(*map(_names_of, brought))
+    return told.union(first)
 
 
 def _can_have_made(orphan: StackFact, own: Sequence[StackFact]) -> bool:
@@ -405,6 +444,32 @@ def _said_by(fact: StackFact) -> dict[str, str]:
 def moment(fact: StackFact) -> tuple[bool, int, str]:
     """Return what orders facts by time: what always holds first, ids within a moment."""
     return fact.valid_from is not None, fact.valid_from or 0, fact.event_id or ""
+
+
+def _without_explained(facts: Sequence[StackFact]) -> Sequence[StackFact]:
+    """Leave out where a thing was seen on days on which its link began or ended.
+
+    Those facts know the second, and nobody knows on which side of it the thing was seen.
+    """
+    days = {
+        f.valid_from // DAY_MS
+        for f in facts
+        if f.kind in ("childBelongs", "linkEnds") and f.valid_from is not None
+    }
+    return [f for f in facts if f.kind != "childSeen" or (f.valid_from or 0) // DAY_MS not in days]
+
+
+def _is_doubtful(fact: StackFact, at: int | None) -> bool:
+    """Return whether at that time a thing's link may have been the one before this fact.
+
+    In the second of an end another link may begin; when on a day a thing came to where it was seen,
+    nobody knows.
+    """
+    if at is None or fact.valid_from is None:
+        return False
+    if fact.kind == "linkEnds":
+        return fact.valid_from == at
+    return fact.kind == "childSeen" and at < fact.valid_from + DAY_MS
 
 
 def _is_weak(fact: StackFact) -> bool:

@@ -55,8 +55,7 @@ def stack_info(event: RawEvent, named: Sequence[Named], catalog: StackCatalog) -
 
 def stack_of_role(event: RawEvent, arn: str, catalog: StackCatalog) -> StackInfo | None:
     """Return the stack that OpsWorks called another service for; None where the role is none's."""
-    key = key_of(event.account_id, None, "role", arn)
-    users = catalog.users_of_role(event.account_id, key, arn, event.event_time)
+    users = catalog.users_of_role(event.account_id, arn, event.event_time)
     if not users.any:
         return None
     return msgspec.structs.replace(

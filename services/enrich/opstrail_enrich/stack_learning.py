@@ -3,8 +3,9 @@
 From requests, and from responses where a record has them: AWS's own sample of a successful
 CreateLayer shows none. What a fact depends on decides what it holds: a layer, an instance or an app
 never moves, so that a thousand calls that show its stack are one fact; whatever can change is dated
-by the event. Keys and links: `opstrail_schemas.facts`. Rules by action, at the end: AWS's API model
-(opsworks, 2013-02-18), and the user guide on registered resources.
+by the event, and what a description shows of it by the day. Keys and links:
+`opstrail_schemas.facts`. Rules by action, at the end: AWS's API model (opsworks, 2013-02-18), and
+the user guide on registered resources.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -163,6 +164,13 @@ def _in_stack(call: OpsWorksCall) -> Iterator[StackFact]:
             yield from call.belongs(child, stack)
 
 
+def _seen_in_stack(call: OpsWorksCall) -> Iterator[StackFact]:
+    stack = call.one("stackId")
+    if stack is not None:
+        for child in call.children():
+            yield from call.seen(child, stack)
+
+
 def _named(member: str, where: Where = "request") -> Rule:
     """Return the rule that a call says what its layer, instance or app is called."""
     kind = KIND_OF_MEMBER[member]
@@ -254,9 +262,9 @@ _RULES: Final[Mapping[str, Sequence[Rule]]] = {
     "DetachElasticLoadBalancer": (_same_stack("elasticLoadBalancerName", "layerId"),),
     # A description of what is registered with a stack succeeds only where it is so.
     "RegisterRdsDbInstance": (_in_stack,),
-    "DescribeRdsDbInstances": (_in_stack,),
+    "DescribeRdsDbInstances": (_seen_in_stack,),
     "DeregisterRdsDbInstance": (_ends("rdsDbInstanceArn"),),
     "RegisterEcsCluster": (_in_stack,),
-    "DescribeEcsClusters": (_in_stack,),
+    "DescribeEcsClusters": (_seen_in_stack,),
     "DeregisterEcsCluster": (_ends("ecsClusterArn"),),
 }

@@ -90,10 +90,15 @@ def _children(catalog: StackCatalog, account_id: str, stack_id: str) -> list[Sta
     found = (
         fact
         for fact in catalog.facts.facts()
-        if fact.kind == "childBelongs"
+        if fact.kind in ("childBelongs", "childSeen")
         and (fact.account_id, fact.stack_id) == (account_id, stack_id)
     )
-    return sorted(found, key=lambda f: (f.subject_kind or "", f.subject_id or ""))
+    told: dict[tuple[str, str], list[StackFact]] = {}
+    for fact in sorted(found, key=moment):
+        of_child = told.setdefault((fact.subject_kind or "", fact.subject_id or ""), [])
+        if not of_child or fact.kind == "childBelongs":  # it may be seen there every day
+            of_child.append(fact)
+    return [fact for _, of_child in sorted(told.items()) for fact in of_child]
 
 
 def _source(fact: StackFact) -> str:

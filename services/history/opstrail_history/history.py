@@ -239,9 +239,11 @@ class History:
         people read one page: a point for each would use up the few hundred that OpenSearch keeps.
         """
         if cursor is None:
-            first = self._point(alias) if moving else None
-            page = self._reader.page(alias, ask, pit=first)
-            return self._found(page, ask, first, bound_to)
+            page = self._reader.page(alias, ask)
+            if not moving or len(page.hits) < ask.size:
+                return self._found(page, ask, None, bound_to)
+            first = self._point(alias)
+            return self._found(self._reader.page(alias, ask, pit=first), ask, first, bound_to)
         at = opened(cursor, bound_to, self._cursor_key)
         ask = Ask(ask.query, ask.sort, ask.size, at.after, ask.fields)
         pit = at.pit or self._point(alias)
@@ -306,6 +308,7 @@ class Walk:
         self._ask = ask
         self._pause = pause
         self._pit: str | None = None
+        self._steady = True
 
     def pages(self) -> Generator[tuple[Hit, ...], None, None]:
         """Yield the pages. Raises Unavailable where the store stays away."""
@@ -329,12 +332,15 @@ class Walk:
         tries = 0
         while True:
             try:
-                if self._pit is None:
+                if self._pit is None and self._steady:
                     self._pit = self._reader.open_point(self._alias)
                 return self._reader.page(self._alias, at, pit=self._pit)
             except PointGone:
                 self._pit = None
-            except (TooManyPoints, Unavailable):
+            except TooManyPoints:
+                # The order alone skips and repeats nothing; what is stored meanwhile may be in it.
+                self._steady = False
+            except Unavailable:
                 tries += 1
                 if not self._pause(tries):
                     raise

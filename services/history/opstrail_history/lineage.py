@@ -30,8 +30,8 @@ SAID: Mapping[End, str] = {
     "noKey": "The event does not say with which key it was signed: the chain has a gap.",
     "cycle": "The chain leads back to itself: the records contradict each other.",
     "tooDeep": f"The chain was followed {MOST_STEPS} steps; it goes on.",
-    "ambiguous": "Several different calls claim to have issued this access key: the earliest is "
-    "followed.",
+    "ambiguous": "Several different calls claim to have issued an access key: the last one before "
+    "its use is followed.",
 }
 
 
@@ -92,8 +92,7 @@ def lineage_of(document_id: str, document: Json, events: Events) -> Lineage:
         issuing = events.issuing(key)
         if not issuing:
             return Lineage(tuple(steps), "keyNotIssuedHere", tuple(notes))
-        first_id, first = issuing[0]
-        copies = _copies(first_id, first, events)
+        copies = _copies(*_last_before(issuing, copies), events)
         ids = {one for one, _ in copies}
         if not seen_events.isdisjoint(ids):
             return Lineage((*steps, _step(key, copies)), "cycle", tuple(notes))
@@ -101,6 +100,15 @@ def lineage_of(document_id: str, document: Json, events: Events) -> Lineage:
             notes.append(SAID["ambiguous"])
         seen_events |= ids
         steps.append(_step(key, copies))
+
+
+def _last_before(
+    issuing: Sequence[tuple[str, Json]], used: Sequence[tuple[str, Json]]
+) -> tuple[str, Json]:
+    """Return the last call that issued a key before its use; the first of all where none did."""
+    at = row_of(*used[0]).time or ""
+    before = [call for call in issuing if (row_of(*call).time or "") <= at]
+    return before[-1] if before else issuing[0]
 
 
 def _step(key: str | None, copies: Sequence[tuple[str, Json]]) -> Step:

@@ -10,7 +10,8 @@ from opensearchpy import OpenSearch
 from opensearchpy.serializer import JSONSerializer
 
 from opstrail_history.cursor import Position
-from opstrail_history.opensearch_errors import translated
+from opstrail_history.opensearch_errors import TooManyPoints, translated
+from opstrail_history.points import OpenPoints
 from opstrail_runtime.errors import Unavailable
 
 Json = Mapping[str, Any]
@@ -94,8 +95,9 @@ class OpenSearchReader:
     Raises Unavailable, StoreRefuses, BadQuery; PointGone for a point in time that is no more.
     """
 
-    def __init__(self, client: OpenSearch, *, timeout_s: float) -> None:
+    def __init__(self, client: OpenSearch, points: OpenPoints, *, timeout_s: float) -> None:
         self._client = client
+        self._points = points
         self._timeout_s = timeout_s
 
     def page(self, alias: str, ask: Ask, *, pit: str | None = None) -> Page:
@@ -126,15 +128,20 @@ class OpenSearchReader:
 
     def open_point(self, alias: str) -> str:
         """Open a point in time: what it shows stays as it is. Raises TooManyPoints."""
+        if not self._points.is_room():
+            raise TooManyPoints
         with translated():
             text = self._client.create_pit(
                 index=alias,
                 params={"keep_alive": KEEP_ALIVE, "allow_partial_pit_creation": "false"},
             )
-        return _decoded(text, _Point).pit_id
+        pit = _decoded(text, _Point).pit_id
+        self._points.used(pit)
+        return pit
 
     def close_point(self, pit: str) -> None:
         """Give a point in time up; one that is gone already is no matter."""
+        self._points.closed(pit)
         with translated():
             self._client.delete_pit(body={"pit_id": [pit]}, ignore=(404,))
 
@@ -142,6 +149,7 @@ class OpenSearchReader:
         body = self._body(ask)
         if pit is not None:
             body["pit"] = {"id": pit, "keep_alive": KEEP_ALIVE}
+            self._points.used(pit)
         with translated():
             text = self._client.search(
                 body=body,

@@ -79,7 +79,9 @@ def _session(ours: Json) -> Query | None:
     key = text(ours.get("accessKeyId"))
     caller = below(ours, "caller")
     if key is not None and key.startswith("ASIA"):
-        return {"term": {"opstrail.accessKeyId": key}}
+        own = _term("opstrail.caller.arn", caller.get("arn"))
+        used: Query = {"term": {"opstrail.accessKeyId": key}}
+        return used if own is None else {"bool": {"filter": [used, own]}}
     began = caller.get("sessionCreatedAt")
     principal = text(caller.get("principalId"))
     if began is None or principal is None:

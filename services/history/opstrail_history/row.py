@@ -169,7 +169,9 @@ def _stack(stack: Json) -> Stack | None:
 
 def _targets(document: Json, stack: Json) -> Iterable[str]:
     """Yield what a call was about, the most telling first."""
+    shown = {stack.get("id")}
     for kind in ("instance", "app", "layer"):
+        shown.update(texts(stack.get(f"{kind}Ids")))
         yield from texts(stack.get(f"{kind}Names")) or texts(stack.get(f"{kind}Ids"))
     resources = document.get("resources")
     if isinstance(resources, list):
@@ -180,7 +182,7 @@ def _targets(document: Json, stack: Json) -> Iterable[str]:
     if isinstance(request, dict):
         for name in _TARGETS:
             target = text(request.get(name))
-            if target is not None and target != stack.get("id"):
+            if target is not None and target not in shown:
                 yield shortened(target)
                 return
 

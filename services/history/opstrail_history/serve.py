@@ -2,6 +2,9 @@
 
 import socket
 import sys
+import threading
+import time
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -20,6 +23,7 @@ EXIT_DONE, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 # A request line with a cursor in it: the point in time names every index of the store.
 _LONGEST_HEAD = 64_000
 _DRAIN_S = 5
+_LOOK_AGAIN_S = 0.5
 
 
 def serve(settings: Settings) -> int:
@@ -46,9 +50,29 @@ def serve(settings: Settings) -> int:
             ready=lambda: True,
         )
     server = uvicorn.Server(_config(settings))
+    if told.while_file is not None:
+        _end_with(told.while_file, server)
     server.run(sockets=[listener])
     log.info("stopped")
     return EXIT_DONE if server.started else EXIT_FAILED
+
+
+def _end_with(file: Path, server: uvicorn.Server) -> None:
+    """Ask the server to end once the file is gone or says something else than it does now."""
+
+    def said() -> str | None:
+        try:
+            return file.read_text("utf-8")
+        except OSError:
+            return None
+
+    def watch() -> None:
+        while said() == before:
+            time.sleep(_LOOK_AGAIN_S)
+        server.should_exit = True
+
+    before = said()
+    threading.Thread(target=watch, name="while-file", daemon=True).start()
 
 
 def _check(told: HistorySettings) -> None:

@@ -43,6 +43,9 @@ class HistorySettings(Section):
     audit_file: Path | None = Field(
         None, description="Who searched and downloaded what, as JSON lines; else among the logs."
     )
+    while_file: Path | None = Field(
+        None, description="Ends by itself once this file is gone or says something else."
+    )
     request_timeout_s: float = Field(10, gt=0, le=300, description="Longest one question takes.")
     page_max: int = Field(1_000, ge=1, le=10_000, description="Most events on one page.")
     requests_per_minute: int = Field(600, ge=1, description="Requests of one caller.")

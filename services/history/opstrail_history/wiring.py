@@ -14,6 +14,7 @@ from opstrail_history.history import History
 from opstrail_history.index_names import IndexNames
 from opstrail_history.limits import Limits
 from opstrail_history.opensearch_reader import ExactJson, OpenSearchReader
+from opstrail_history.points import OpenPoints
 from opstrail_history.settings import HistorySettings, Settings
 from opstrail_runtime.opensearch_security import security_arguments
 from opstrail_runtime.settings import OpenSearchSettings
@@ -40,7 +41,9 @@ def new_history(settings: Settings) -> History:
     key = settings.history.cursor_key
     return History(
         OpenSearchReader(
-            new_client(settings.opensearch), timeout_s=settings.history.request_timeout_s
+            new_client(settings.opensearch),
+            OpenPoints(time.monotonic),
+            timeout_s=settings.history.request_timeout_s,
         ),
         IndexNames(settings.store.index_prefix),
         cursor_key=key.get_secret_value().encode() if key else secrets.token_bytes(_KEY_BYTES),

@@ -53,13 +53,16 @@ def discover(
     """Notice the files of SOURCE, and those that are due to be tried again.
 
     SOURCE is a folder, a file, - (standard input), s3://bucket/prefix, or an SQS queue's URL; it
-    may also be OPSTRAIL_DISCOVER__QUEUE_URL. The range of days concerns buckets.
+    may also be OPSTRAIL_DISCOVER__QUEUE_URL. The days of a range are those in the keys of
+    files, else those on which they were modified.
 
     Ends, with --once, with 0, or with 3 when something is a dead letter or waits to be tried again.
     """
     settings = _settings()
     where = _place(source or settings.discover.queue_url)
     days = _days(since, until)
+    if days.bounded and not isinstance(where, Prefix | Files):
+        raise click.UsageError("--since and --until: for a bucket or a folder only")
 
     def act(stop: StopSignal) -> int:
         return _discover(settings, where, days, stop, once=once)

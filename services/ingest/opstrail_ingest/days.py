@@ -15,6 +15,8 @@ _LAYOUT = (  # account, kind of file, Region, year, month, day
 )  # fmt: skip
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
 _YEAR_AT = 3
+_TRAIL = "AWSLogs/"
+_DEEPEST_TRAIL = 3  # folders above it
 
 
 class Folder(Enum):
@@ -40,8 +42,9 @@ class Days:
     def folder(self, prefix: str) -> Folder:
         """Return what to do with a folder; its name ends with `/`."""
         levels = _levels(prefix)
-        if levels is None:
-            return Folder.WHOLE
+        if levels is None:  # a trail may lie below: look there, but not through a whole tree
+            above = f"/{_TRAIL}" not in f"/{prefix}" and prefix.count("/") <= _DEEPEST_TRAIL
+            return Folder.DEEPER if above else Folder.WHOLE
         if not self._holds("/".join(levels[_YEAR_AT:])):
             return Folder.SKIP
         return Folder.WHOLE if len(levels) == len(_LAYOUT) else Folder.DEEPER
@@ -65,7 +68,7 @@ def _slashed(day: date) -> str:
 
 def _levels(prefix: str) -> list[str] | None:
     """Return the folders after the last `AWSLogs/`, without the organization; None: no layout."""
-    _, found, below = f"/{prefix}".rpartition("/AWSLogs/")
+    _, found, below = f"/{prefix}".rpartition(f"/{_TRAIL}")
     if not found:
         return None
     levels = below.split("/")[:-1]

@@ -78,6 +78,9 @@ Decision = New | Again | Resume | Skip
 
 def decision(notice: FileNotice, row: Row | None, e_tag: str | None) -> Decision:
     """Say what to do with a file. `e_tag`: the object's as far as it is known."""
+    asked_for = notice.forced or notice.retry_of is not None
+    if isinstance(row, TrailFile) and row.reason == "crashed" and not (row.e_tag or asked_for):
+        return Skip(row.records)  # it would kill the process again, whatever its ETag
     if row is None or e_tag is None:
         return New()
     if isinstance(row, Finished):
@@ -86,7 +89,6 @@ def decision(notice: FileNotice, row: Row | None, e_tag: str | None) -> Decision
         return Again() if notice.forced else Skip(row.records)
     if row.e_tag != e_tag:
         return New()
-    asked_for = notice.forced or notice.retry_of is not None
     # What could not be read for a day is tried again when it is noticed again; what was read and
     # refused would be refused again.
     refused = row.state == "quarantined" and row.first_failed_at is None

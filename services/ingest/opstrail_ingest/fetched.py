@@ -1,10 +1,28 @@
 """What split reads: the seam between it and the stores that hold the objects."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from opstrail_runtime.stage import Pulse
 from opstrail_schemas.messages import FileNotice
+
+PIECE_BYTES = 256 * 1024
+
+
+class Digest(Protocol):
+    """A hash that is being made."""
+
+    def update(self, piece: bytes, /) -> None:
+        """Add a piece."""
+
+
+def pieces_of(file: BinaryIO, digest: Digest, beat: Callable[[], None]) -> Iterator[bytes]:
+    """Read a file to its end, hashing it."""
+    while piece := file.read(PIECE_BYTES):
+        beat()
+        digest.update(piece)
+        yield piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +47,8 @@ class Fetched:
 class ObjectUnavailable(Exception):
     """This one object cannot be read now; others can: it waits among the dead letters.
 
-    `reason` is a bounded code (not-found, access-denied, key-denied, cut-short, slow, refused),
-    `message` is for people. An endpoint that answers nobody is `Unavailable`, not this.
+    `reason` is a bounded code (not-found, access-denied, key-denied, cut-short, slow, refused,
+    bucket-rests), `message` is for people. An endpoint that answers nobody is `Unavailable`.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -22,22 +22,18 @@ from opstrail_schemas.topics import TopicName
 
 OUTPUT_OVERHEAD_BYTES = 200  # what a message costs in memory besides its value
 ITEMS_PER_BEAT = 512
+LARGEST_EVENT_BYTES = 6 * 1024 * 1024  # enriched it still fits a message
+MOST_IN_A_ROW = 1000  # fragments without a record between them: each is a dead letter
 EXTRA_DATA = "extra-data"  # no fault, but AWS's own validation would call it tampering
 
 
 @dataclass(frozen=True, slots=True)
 class SplitLimits:
-    """How much at once. A file over `whole_file_bytes` goes in chunks of `batch_bytes`."""
+    """How much at once: a file whose outputs are more than `batch_bytes` goes in chunks."""
 
     batch_bytes: int
     batch_s: float
-    whole_file_bytes: int
     budget: Budget
-
-    @property
-    def largest_part_bytes(self) -> int:
-        """Where even a file that should go whole is cut: a million tiny records fill memory."""
-        return 3 * self.batch_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,11 @@ class _Totals:
 
 
 class FileSplit:
-    """Splits one file. `letters` are the keys of its dead letters, known once all parts are."""
+    """Splits one file.
+
+    Once all parts are known, `letters` are the keys of its dead letters, of those that the notice
+    may mend: a file may have millions.
+    """
 
     def __init__(
         self,
@@ -120,6 +120,8 @@ class FileSplit:
         self._masking = masking
         self._limits = limits
         self._now_ms = now_ms
+        of_file = f"{dead_letters.stage}:{ledger_key(row).decode()}"
+        self._may_mend = {of_file, notice.retry_of, *notice.retry_of_also}
         self.letters: set[str] = set()
 
     def parts(self, fetched: Fetched, beat: Callable[[], None]) -> Iterator[Part]:
@@ -140,11 +142,11 @@ class FileSplit:
             yield self._refused(error, unpacked)
 
     def _split(self, unpacked: Unpacked, beat: Callable[[], None]) -> Iterator[Part]:
-        whole = unpacked.size <= self._limits.whole_file_bytes
-        most_bytes = self._limits.largest_part_bytes if whole else self._limits.batch_bytes
         reader = RecordReader(self._origin(), self._masking, salvaged=unpacked.damage is not None)
         done = self._row.next_record
         part = Part()
+        in_a_row = 0
+        fault = unpacked.damage
         for number, item in enumerate(split(unpacked.blocks())):
             if number % ITEMS_PER_BEAT == 0:
                 beat()
@@ -155,22 +157,33 @@ class FileSplit:
             if isinstance(item, Deferred):
                 self._totals.category = item.category
                 continue
+            in_a_row = in_a_row + 1 if isinstance(found, Broken) else 0
             if item.record_index < done:
                 if isinstance(found, Broken):
-                    self.letters.add(key_of(self._letter_of(found)).decode())
+                    self._noted(self._letter_of(found))
                 continue
-            self._take(part, found)
-            if part.size >= most_bytes:
+            self._take(part, item, found)
+            if in_a_row == MOST_IN_A_ROW:
+                what = f"{in_a_row} fragments one after the other: nothing behind byte {item.end}"
+                fault = Damage("too-many-fragments", f"{what} was read")
+                break
+            if part.size >= self._limits.batch_bytes:
                 part.row = self._row = self._moved("splitting", item.end, item.record_index + 1)
                 part.last = False
                 yield part
                 part = Part()
-        yield self._finished(part, unpacked)
+        yield self._finished(part, unpacked, fault)
 
-    def _take(self, part: Part, found: RawEvent | Broken | Deferred) -> None:
+    def _take(
+        self, part: Part, item: Element | Broken, found: RawEvent | Broken | Deferred
+    ) -> None:
+        value = self._events.codec.encode(found) if isinstance(found, RawEvent) else b""
+        if len(value) > LARGEST_EVENT_BYTES:
+            message = f"an event of {len(value)} bytes: the largest is {LARGEST_EVENT_BYTES}"
+            found = Broken(*item[:3], "too-large", f"{message} (byte {item.start})", item.text)
         if isinstance(found, RawEvent):
             key = event_key(found.account_id, found.event_id)
-            part.add(Output(self._events.topic, key, self._events.codec.encode(found)))
+            part.add(Output(self._events.topic, key, value))
             part.records += 1
             part.masked += bool(found.masked_paths)
             self._totals.count_event(found.event_time)
@@ -183,12 +196,12 @@ class FileSplit:
             self._totals.deferred_records += 1
             self._totals.category = self._totals.category or found.category
 
-    def _finished(self, part: Part, unpacked: Unpacked) -> Part:
+    def _finished(self, part: Part, unpacked: Unpacked, fault: Damage | None) -> Part:
         found = self._totals
         reason = EXTRA_DATA if unpacked.extra_data else None
-        if unpacked.damage is not None:
-            reason = unpacked.damage.reason
-            self._bury(part, self._file_letter(unpacked.damage, unpacked))
+        if fault is not None:
+            reason = fault.reason
+            self._bury(part, self._file_letter(fault, unpacked))
             state = "partial" if found.records or found.dead_letters else "quarantined"
         elif found.dead_letters:
             state = "partial"
@@ -242,8 +255,13 @@ class FileSplit:
     # Dead letters
 
     def _bury(self, part: Part, letter: DeadLetter) -> None:
-        self.letters.add(key_of(letter).decode())
+        self._noted(letter)
         part.add(self._dead_letters.output(letter))
+
+    def _noted(self, letter: DeadLetter) -> None:
+        key = key_of(letter).decode()
+        if key in self._may_mend:
+            self.letters.add(key)
 
     def _letter_of(self, broken: Broken) -> DeadLetter:
         text, truncated = clipped(self._masking.mask_fragment(broken.text[:HEAD_BYTES]))

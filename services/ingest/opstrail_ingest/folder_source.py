@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from opstrail_ingest.fetched import pieces_of
 from opstrail_ingest.local_keys import local_key
 from opstrail_ingest.notification import LOCAL_BUCKET
 from opstrail_ingest.places import BadSource
 from opstrail_runtime.stage import Pulse
 from opstrail_schemas.messages import FileNotice
-
-PIECE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +30,8 @@ class FolderSource:
     """A folder with all below it, or a single file.
 
     Every regular file is noticed, whatever its name: what it is, split finds out. Left out, and
-    reported, are hidden ones, links to folders (they may lead in circles), pipes and devices, names
-    that are not UTF-8, and what may not be read.
+    reported, are hidden ones, links to folders (they may lead in circles) or to files elsewhere,
+    pipes and devices, names that are not UTF-8, and what may not be read.
     """
 
     def __init__(self, source: str) -> None:
@@ -81,6 +80,9 @@ class FolderSource:
                     "link" if broken else "special",
                     "a link that leads nowhere" if broken else "neither a file nor a folder",
                 )
+            if path != self._source and not path.resolve().is_relative_to(self.root.resolve()):
+                detail = "a link that leads out of the folder: split may not follow it"
+                return self._left_out(path, "link", detail)
             return self._notice(path, pulse, now_ms)
         except UnicodeEncodeError:
             return self._left_out(path, "name", "its name is not UTF-8")
@@ -91,13 +93,14 @@ class FolderSource:
         key, local_path = self._key(path), str(path.resolve())
         key.encode()
         local_path.encode()
+        digest = hashlib.sha256()
         with path.open("rb") as file:
-            digest, size = _hashed(file, pulse)
+            size = sum(map(len, pieces_of(file, digest, pulse.beat)))
             modified_s = os.fstat(file.fileno()).st_mtime
         return FileNotice(
             bucket=LOCAL_BUCKET,
             key=key,
-            e_tag=digest,
+            e_tag=digest.hexdigest(),
             size=size,
             last_modified=int(modified_s * 1000),
             local_path=local_path,
@@ -121,14 +124,9 @@ def spooled_stdin(
     """
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    size = 0
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".stdin-", delete=False) as file:
         try:
-            while piece := stream.read(PIECE_BYTES):
-                pulse.beat()
-                digest.update(piece)
-                file.write(piece)
-                size += len(piece)
+            size = sum(map(file.write, pieces_of(stream, digest, pulse.beat)))
         except BaseException:
             Path(file.name).unlink()
             raise
@@ -143,16 +141,6 @@ def spooled_stdin(
         source="stream",
         noticed_at=now_ms(),
     )
-
-
-def _hashed(file: BinaryIO, pulse: Pulse) -> tuple[str, int]:
-    digest = hashlib.sha256()
-    size = 0
-    while piece := file.read(PIECE_BYTES):
-        pulse.beat()
-        digest.update(piece)
-        size += len(piece)
-    return digest.hexdigest(), size
 
 
 def _shown(text: str) -> str:

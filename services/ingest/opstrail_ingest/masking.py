@@ -16,8 +16,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from opstrail_schemas.record_fields import text_or_none
-
 MARK = "***masked by opstrail***"
 MOST_PATHS, LONGEST_PATH = 1000, 1000  # what is told of one record; all of it is masked
 # Compared without case, `_`, `-` and `.`. A key that ends with "password" counts as well.
@@ -88,7 +86,7 @@ class Masking:
         ]
         self._keys = frozenset(b"".join(words) for words in names if words)
         # A word a text must hold to be looked at more closely: one search in C for each of them.
-        stems = [*_COMMON_STEMS, *_SECURE]
+        stems = list(_COMMON_STEMS)
         for words in names:
             if words and not any(stem in word for stem in stems for word in words):
                 stems.append(max(words, key=len))
@@ -127,8 +125,13 @@ class Masking:
         """Return the secret values of a text that is inside so many strings, in order."""
         spans: list[_Span] = []
         lowered = text.lower()
-        ahead = {stem: at for stem in self._stems if (at := lowered.find(stem)) >= 0}
-        names = bool(ahead)
+        stems = self._stems
+        pairs = b"value" in lowered
+        if pairs:
+            stems += _SECURE
+        ahead = {stem: lowered.find(stem) for stem in stems if stem in lowered}
+        if not ahead:
+            return spans
         done = 0
         while ahead:
             stem = min(ahead, key=ahead.__getitem__)
@@ -137,7 +140,7 @@ class Masking:
                 done = self._looked_at(text, done, at, level, spans)
             if (at := lowered.find(stem, max(done, at + 1))) >= 0:
                 ahead[stem] = at
-        if names and b'value"' in lowered:
+        if pairs:
             self._add_pairs(text, level, spans)
         return spans
 
@@ -338,4 +341,4 @@ def _path(way: "_Way") -> str:
         way, part = way
         parts.append(f"[{part}]" if isinstance(part, int) else f".{part}")
     path = "".join(reversed(parts)).removeprefix(".")
-    return text_or_none(path[:LONGEST_PATH]) or ""
+    return path[:LONGEST_PATH].encode("utf-8", "replace").decode()

@@ -78,7 +78,7 @@ class Notices:
             DeadLetter(
                 stage=STAGE,
                 reason="file-unreadable",
-                message=f"{path}: {why}; make it readable, then run again",
+                message=f"{path}: {why}; make it readable, then `opstrail dead-letters retry`",
                 bucket="local",
                 key=key,
                 local_path=path,

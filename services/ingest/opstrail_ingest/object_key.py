@@ -10,11 +10,6 @@ a key does not tell, the content decides.
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
-
-KeyKind = Literal[
-    "trail", "digest", "insight", "aggregated", "config", "vpcflow", "folder", "other"
-]
 
 _ACCOUNT = r"(?:.*/)?AWSLogs/(?:(?P<organization>o-[a-z0-9]{10,32})/)?(?P<account>[0-9]{12})/"
 _LAYOUT = re.compile(
@@ -22,57 +17,43 @@ _LAYOUT = re.compile(
     r"[0-9]{4}/[0-9]{2}/[0-9]{2}/[^/]+",
     re.DOTALL | re.ASCII,
 )
+# What AWS's services write beside the trail, and what is no event: a category each.
+_NEVER_EVENTS = {"CloudTrail-Digest": "digest", "Config": "config", "vpcflowlogs": "vpcflow"} | (
+    dict.fromkeys(
+        ("elasticloadbalancing", "GuardDuty", "network-firewall", "route53", "vpcdnsquerylogs",
+         "WAFLogs"), "other")
+)  # fmt: skip
 _OTHER_SERVICE = re.compile(
-    _ACCOUNT + r"(?P<service>Config|vpcflowlogs|elasticloadbalancing|WAFLogs|GuardDuty)/.*",
-    re.DOTALL | re.ASCII,
+    _ACCOUNT + r"(?P<service>" + "|".join(_NEVER_EVENTS) + r")/.*", re.DOTALL | re.ASCII
 )
 # The underscore before the unique part is missing in one of AWS's own samples.
 _DELIVERED = re.compile(r"_([0-9]{8}T[0-9]{4})([0-9]{2})?Z[^/]*\Z", re.ASCII)
-_KINDS: dict[str, KeyKind] = {
-    "CloudTrail": "trail",
-    "CloudTrail-NetworkActivity": "trail",  # its records are events
-    "CloudTrail-Digest": "digest",
-    "CloudTrail-Insight": "insight",
-    "CloudTrail-Aggregated": "aggregated",
-    "Config": "config",
-    "vpcflowlogs": "vpcflow",
-}
-NEVER_EVENTS: frozenset[KeyKind] = frozenset({"digest", "config", "vpcflow", "folder"})
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectKey:
-    """What a key says; `kind` is `other` where it says nothing of use."""
+    """What a key says. `deferred`: the category of an object that need not be read."""
 
-    kind: KeyKind
     account_id: str | None = None
     aws_region: str | None = None
     organization_id: str | None = None
     delivered_at: int | None = None
-
-    @property
-    def deferred(self) -> str | None:
-        """The category of an object that need not be read, since no trail file lies there."""
-        return self.kind if self.kind in NEVER_EVENTS else None
+    deferred: str | None = None
 
 
 def object_key(key: str) -> ObjectKey:
     """Read a key. Never fails: a key of any text is an object's name and nothing else."""
     if key.endswith("/"):
-        return ObjectKey("folder")
+        return ObjectKey(deferred="folder")
     delivered_at = _delivered_at(key)
+    other = _OTHER_SERVICE.fullmatch(key)
+    deferred = None if other is None else _NEVER_EVENTS[other["service"]]
     found = _LAYOUT.fullmatch(key)
-    if found is not None:
-        return ObjectKey(
-            _KINDS.get(found["service"], "other"),
-            found["account"],
-            found["region"],
-            found["organization"],
-            delivered_at,
-        )
-    found = _OTHER_SERVICE.fullmatch(key)
-    kind = "other" if found is None else _KINDS.get(found["service"], "other")
-    return ObjectKey(kind, delivered_at=delivered_at)
+    if found is None:
+        return ObjectKey(delivered_at=delivered_at, deferred=deferred)
+    return ObjectKey(
+        found["account"], found["region"], found["organization"], delivered_at, deferred
+    )
 
 
 def _delivered_at(key: str) -> int | None:

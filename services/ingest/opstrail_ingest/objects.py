@@ -7,7 +7,8 @@ either, the store is asked for something else, so that no single object ever hol
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -17,7 +18,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 from opstrail_ingest.aws_errors import Failure, failure_of
-from opstrail_ingest.fetched import Fetched, ObjectReader, ObjectUnavailable
+from opstrail_ingest.fetched import (
+    PIECE_BYTES,
+    Fetched,
+    ObjectReader,
+    ObjectUnavailable,
+    pieces_of,
+)
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.stage import Pulse
@@ -27,7 +34,6 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3.type_defs import GetObjectRequestTypeDef, HeadObjectRequestTypeDef
 
-PIECE_BYTES = 256 * 1024
 T = TypeVar("T")
 
 
@@ -39,12 +45,29 @@ class Spool:
     memory_bytes: int
     most_bytes: int
 
-    def open(self) -> BinaryIO:
-        """Return an empty one; its file has no name and goes when it is closed."""
+    def filled(self, pieces: Iterable[bytes], place: str) -> tuple[BinaryIO, int]:
+        """Return all that comes, at its start, and its size; its file has no name.
+
+        The caller closes it. Raises ObjectUnavailable for more bytes than are allowed, Unavailable
+        where the disk takes no more, and what reading raises.
+        """
         spooled = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - the caller closes it
             self.memory_bytes, dir=None if self.folder is None else str(self.folder)
         )
-        return cast("BinaryIO", spooled)
+        size = 0
+        try:
+            for piece in pieces:
+                size += len(piece)
+                self.refuse_over(size, place)
+                with _spooling():
+                    spooled.write(piece)
+            with _spooling():
+                spooled.seek(0)
+        except BaseException:
+            with suppress(OSError):  # what it still holds may find no room either
+                spooled.close()
+            raise
+        return cast("BinaryIO", spooled), size
 
     def refuse_over(self, size: int, place: str) -> None:
         """Raise ObjectUnavailable for more bytes than are allowed."""
@@ -54,6 +77,14 @@ class Spool:
                 f"{place}: over {self.most_bytes} bytes as stored; raise "
                 "OPSTRAIL_OBJECTS__MOST_BYTES if it is a trail file",
             )
+
+
+@contextmanager
+def _spooling() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable("spool", f"{error}; see OPSTRAIL_OBJECTS__SPOOL_FOLDER") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +130,23 @@ class S3Objects:
             asked["VersionId"] = notice.version_id
         until = self._monotonic() + self._tries.most_s
         answer = self._client.get_object(**asked)
-        size = answer["ContentLength"]
-        spooled = self._spool.open()
-        try:
-            self._spool.refuse_over(size, _place(notice))
+        size, place = answer["ContentLength"], _place(notice)
+
+        def in_time() -> Iterator[bytes]:
             for piece in answer["Body"].iter_chunks(PIECE_BYTES):
-                spooled.write(piece)
+                yield piece
                 pulse.beat()
                 if self._monotonic() > until:
                     raise ObjectUnavailable(
-                        "slow",
-                        f"{_place(notice)}: {spooled.tell()} of {size} bytes in "
-                        f"{self._tries.most_s:g} s",
+                        "slow", f"{place}: not all of {size} bytes in {self._tries.most_s:g} s"
                     )
-            if spooled.tell() != size:
-                raise ObjectUnavailable(
-                    "cut-short", f"{_place(notice)}: {spooled.tell()} of {size} bytes came"
-                )
-            spooled.seek(0)
-        except BaseException:
+
+        with closing(answer["Body"]):
+            self._spool.refuse_over(size, place)
+            spooled, came = self._spool.filled(in_time(), place)
+        if came != size:
             spooled.close()
-            raise
-        finally:
-            answer["Body"].close()
+            raise ObjectUnavailable("cut-short", f"{place}: {came} of {size} bytes came")
         return Fetched(
             body=spooled,
             size=size,
@@ -179,34 +204,22 @@ class LocalObjects:
 
     def fetch(self, notice: FileNotice, pulse: Pulse) -> Fetched:
         """Copy the file, hashing it."""
-        digest = hashlib.sha256()
-        spooled = self._spool.open()
-        try:
-            with self._opened(notice) as file:
-                modified_s = os.fstat(file.fileno()).st_mtime
-                for piece in _pieces(file):
-                    digest.update(piece)
-                    spooled.write(piece)
-                    self._spool.refuse_over(spooled.tell(), _place(notice))
-                    pulse.beat()
-            size = spooled.tell()
-            if notice.e_tag is not None and notice.e_tag != digest.hexdigest():
-                raise ObjectUnavailable(
-                    "refused", f"{_place(notice)}: it changed since it was noticed"
-                )
-            spooled.seek(0)
-        except BaseException:
+        digest, place = hashlib.sha256(), _place(notice)
+        with self._opened(notice) as file:
+            modified_s = os.fstat(file.fileno()).st_mtime
+            pieces = _readable(pieces_of(file, digest, pulse.beat), place)
+            spooled, size = self._spool.filled(pieces, place)
+        if notice.e_tag is not None and notice.e_tag != digest.hexdigest():
             spooled.close()
-            raise
+            raise ObjectUnavailable("refused", f"{place}: it changed since it was noticed")
         return Fetched(spooled, size, digest.hexdigest(), last_modified=int(modified_s * 1000))
 
     def e_tag(self, notice: FileNotice, pulse: Pulse) -> str:
         """Hash the file."""
         digest = hashlib.sha256()
         with self._opened(notice) as file:
-            for piece in _pieces(file):
-                digest.update(piece)
-                pulse.beat()
+            for _ in _readable(pieces_of(file, digest, pulse.beat), _place(notice)):
+                pass
         return digest.hexdigest()
 
     def _opened(self, notice: FileNotice) -> BinaryIO:
@@ -253,6 +266,9 @@ def _place(notice: FileNotice) -> str:
     return notice.local_path or f"s3://{notice.bucket}/{notice.key}"
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(PIECE_BYTES):
-        yield piece
+def _readable(pieces: Iterator[bytes], place: str) -> Iterator[bytes]:
+    """Give the pieces of a file. Raises ObjectUnavailable where its disk fails."""
+    try:
+        yield from pieces
+    except OSError as error:
+        raise ObjectUnavailable("refused", f"{place}: {error}") from error

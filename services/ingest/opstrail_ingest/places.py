@@ -3,10 +3,13 @@
 import re
 from dataclasses import dataclass
 
+from opstrail_ingest.notification import LOCAL_BUCKET
+
 _S3 = re.compile(
     r"s3://(?P<bucket>[A-Za-z0-9][\w.-]{1,254})(?:/(?P<prefix>.*))?", re.DOTALL | re.ASCII
 )
 _REGION = re.compile(r"https://sqs(?:-fips)?\.(?P<region>[a-z]+(?:-[a-z]+)+-\d+)\.[a-z0-9.-]+/")
+_QUEUE = re.compile(r"https?://[^/\s]+/\S+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -61,10 +64,10 @@ def place(source: str) -> Place:
         return Stdin()
     if source.startswith("s3://"):
         found = _S3.fullmatch(source)
-        if found is None:
+        if found is None or found["bucket"] == LOCAL_BUCKET:  # the name is that of local files
             raise BadSource(f"{source}: not s3://BUCKET or s3://BUCKET/PREFIX")
         return Prefix(found["bucket"], found["prefix"] or "")
-    if source.startswith(("https://", "http://")):
+    if _QUEUE.fullmatch(source):
         return Queue(source)
     if _URL.match(source):
         raise BadSource(f"{source}: give a folder, a file, -, s3://BUCKET/PREFIX or a queue's URL")

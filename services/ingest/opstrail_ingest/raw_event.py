@@ -21,6 +21,7 @@ from opstrail_schemas.record_fields import (
 )
 from opstrail_schemas.topics import LARGEST_RECORD_BYTES
 
+MOST_WITHOUT_ID = 500_000  # distinct records of a file: some 90 bytes of memory each
 _EVENT_CATEGORIES = frozenset({None, "", "Management", "Data", "NetworkActivity"})
 _DEFERRED = {"Insight": "insight", "Aggregated": "aggregated"}
 _DEFERRED_TYPES = {"AwsCloudTrailInsight": "insight", "AwsAggregatedEvent": "aggregated"}
@@ -72,9 +73,12 @@ class RecordReader:
             return _refused(element, "not-an-event", "an S3 notification, not a CloudTrail record")
         return self._event(element, fields, flags)
 
-    def _event(self, element: Element, fields: RecordFields, flags: list[str]) -> RawEvent:
+    def _event(self, element: Element, fields: RecordFields, flags: list[str]) -> RawEvent | Broken:
         event_id = fields.eventID
         if not event_id:
+            if len(self._seen) == MOST_WITHOUT_ID:
+                message = f"over {MOST_WITHOUT_ID} records without an eventID in one file"
+                return _refused(element, "too-many-without-id", message)
             event_id = self._derived_id(element.text)
             flags.append("derivedEventID")
         event_time = event_time_of(fields.eventTime, flags)

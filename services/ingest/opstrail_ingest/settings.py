@@ -15,16 +15,13 @@ class SplitSettings(Section):
     """How files are split."""
 
     batch_bytes: int = Field(
-        32 * MIB, ge=MIB, le=256 * MIB, description="Output of one transaction; small files share."
+        32 * MIB,
+        ge=MIB,
+        le=256 * MIB,
+        description="Output of one transaction: small files share one, large ones take several.",
     )
     batch_s: float = Field(
         1.0, gt=0, le=20, description="Longest time that files are gathered for one transaction."
-    )
-    whole_file_bytes: int = Field(
-        64 * MIB,
-        ge=MIB,
-        le=256 * MIB,
-        description="A file that unpacks to more is split in chunks, one transaction each.",
     )
     most_unpacked_bytes: int = Field(
         4096 * MIB, ge=MIB, description="A file that unpacks to more is refused."

@@ -128,23 +128,22 @@ class SplitStage:
         batch = self._batch()
         for record in records:
             pulse.beat()
-            notice = self._notice(record, batch)
-            if notice is not None:
-                if file_key(notice.bucket, notice.key) in batch.rows:  # its row must be durable
-                    yield self._commit(batch)
+            try:
+                notice = self._notice(record, batch)
+                if notice is not None and file_key(notice.bucket, notice.key) in batch.rows:
+                    yield self._commit(batch)  # its row must be durable
                     batch = self._batch()
-                try:
-                    for part in self._parts(record.partition.number, notice, pulse, batch):
-                        self._add(batch, part, record.partition.number)
-                        if _is_refused(part):
-                            batch.refuse(record.partition)
-                        if not part.last:
-                            yield self._commit(batch)
-                            batch = self._batch()
-                except Unavailable:
-                    if batch.offsets:  # what is ready does not wait
+                for part in self._parts(record.partition.number, notice, pulse, batch):
+                    self._add(batch, part, record.partition.number)
+                    if _is_refused(part):
+                        batch.refuse(record.partition)
+                    if not part.last:
                         yield self._commit(batch)
-                    raise
+                        batch = self._batch()
+            except Unavailable:
+                if batch.offsets:  # what is ready does not wait
+                    yield self._commit(batch)
+                raise
             batch.offsets[record.partition] = record.offset + 1
             if self._is_full(batch):
                 yield self._commit(batch)
@@ -164,11 +163,14 @@ class SplitStage:
                 known if isinstance(known, TrailFile) else self._row(notice, None),
                 state="quarantined",
                 reason="crashed",
-                e_tag=notice.e_tag,
+                e_tag=notice.e_tag or (known.e_tag if isinstance(known, TrailFile) else None),
                 updated_at=self._now_ms(),
                 first_failed_at=None,
             )
-            self._add(batch, self._letter_part(notice, row, "crashed", message), number)
+            part = self._letter_part(notice, row, "crashed", message)
+            if isinstance(known, Finished) and notice.forced:
+                part.row = None  # it stays `done`
+            self._add(batch, part, number)
         batch.offsets[record.partition] = record.offset + 1
         return self._commit(batch)
 
@@ -186,8 +188,10 @@ class SplitStage:
             return None
 
     def _parts(
-        self, number: int, notice: FileNotice, pulse: Pulse, batch: _Batch
+        self, number: int, notice: FileNotice | None, pulse: Pulse, batch: _Batch
     ) -> Iterator[Part]:
+        if notice is None:
+            return
         known = self._ledger.find(number, file_key(notice.bucket, notice.key))
         key = object_key(notice.key)
         if key.deferred is not None:
@@ -315,7 +319,11 @@ class SplitStage:
     def _mend(self, part: Part, notice: FileNotice, known: Row | None, letters: set[str]) -> None:
         """Write tombstones for what this success mends."""
         mended = _tried_again(notice)
-        if isinstance(known, TrailFile) and known.state in {"waiting", "quarantined", "partial"}:
+        if isinstance(known, Finished):
+            failed = notice.forced  # an earlier replay, perhaps
+        else:
+            failed = known is not None and known.state in {"waiting", "quarantined", "partial"}
+        if failed:
             mended.add(f"{STAGE}:{file_key(notice.bucket, notice.key).decode()}")
         for key in sorted(mended - letters):
             part.add(self._dead_letters.tombstone(key))

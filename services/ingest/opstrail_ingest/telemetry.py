@@ -9,6 +9,7 @@ FILES = counter("files", "Files that split was done with, by what became of them
 FILES_SKIPPED = counter("files_skipped", "Notices of files that were done already.")
 FILE_BYTES = counter("file_bytes", "Bytes of the files that were split, uncompressed.")
 RECORDS_DEFERRED = counter("records_deferred", "Records kept for later: Insights and the like.")
+BUCKET_RESTS = counter("bucket_rests", "Times that a bucket was left alone for a while.")
 RECORDS_MASKED = counter("records_masked", "Records in which secrets were replaced.")
 OBJECTS_UNAVAILABLE = counter(
     "objects_unavailable", "Tries at objects that could not be read.", ("reason",)
@@ -82,6 +83,20 @@ class ExtraData(Happening):
     bucket: str
     key: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BucketTroubled(Happening):
+    """A bucket cannot be read from: its objects wait, and it is asked again after a rest."""
+
+    level = "warning"
+    text = "bucket cannot be read from; its objects wait while it rests"
+    bucket: str
+    rest_s: float
+
+    def count(self) -> None:
+        """Count its rests."""
+        BUCKET_RESTS.inc()
 
 
 @dataclass(frozen=True, slots=True)

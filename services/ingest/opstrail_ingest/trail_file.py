@@ -132,7 +132,7 @@ def _keys(text: bytes) -> frozenset[str]:
     """Return the keys of an object that is JSON."""
     try:
         return frozenset(msgspec.json.decode(text, type=dict[str, msgspec.Raw]))
-    except ValueError:  # a lone surrogate, bytes that are not UTF-8
+    except (ValueError, RecursionError):  # a lone surrogate, bytes that are not UTF-8
         return frozenset(json.loads(text.decode("utf-8", "replace"), parse_int=str))
 
 

@@ -5,6 +5,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import boto3
@@ -15,7 +16,7 @@ from opstrail_ingest.buckets import AllowedBuckets
 from opstrail_ingest.days import Days
 from opstrail_ingest.discover import Discover, Finding, Notifications
 from opstrail_ingest.file_split import Events, SplitLimits
-from opstrail_ingest.folder_source import FolderSource, spooled_stdin
+from opstrail_ingest.folder_source import FolderSource, LeftOut, spooled_stdin
 from opstrail_ingest.gunzip import Budget
 from opstrail_ingest.kafka_notices import KafkaNotices
 from opstrail_ingest.lags import READS, Gate
@@ -33,6 +34,7 @@ from opstrail_ingest.settings import ObjectsSettings, Settings
 from opstrail_ingest.split_stage import STAGE as SPLIT
 from opstrail_ingest.split_stage import RetryTimes, SplitCodecs, SplitStage
 from opstrail_ingest.sqs_source import SqsSource
+from opstrail_ingest.troubled_buckets import CalmReader
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.codecs import Codecs
 from opstrail_runtime.dead_letters import DeadLetters
@@ -108,7 +110,9 @@ def new_objects(settings: Settings) -> Objects:
         folder=how.spool_folder, memory_bytes=how.spool_memory_bytes, most_bytes=how.most_bytes
     )
     return Objects(
-        s3=S3Objects(new_s3(settings.s3), spool, _tries(how), time.monotonic),
+        s3=CalmReader(
+            S3Objects(new_s3(settings.s3), spool, _tries(how), time.monotonic), time.monotonic
+        ),
         local=LocalObjects(how.local_roots, spool),
     )
 
@@ -143,7 +147,6 @@ def build_split(settings: Settings) -> SplitStage:
         limits=SplitLimits(
             batch_bytes=how.batch_bytes,
             batch_s=how.batch_s,
-            whole_file_bytes=how.whole_file_bytes,
             budget=Budget(how.most_unpacked_bytes, how.most_unpacked_ratio),
         ),
         retries=RetryTimes(how.retry_first_s, how.retry_longest_s, how.give_up_s),
@@ -206,12 +209,18 @@ def findings(
             source = S3Source(new_s3(settings.s3), place, days, _patiently())
             return source.notices(pulse, now_ms=now_ms)
         case Files(path):
-            return FolderSource(path).notices(pulse, now_ms=now_ms)
+            found = FolderSource(path).notices(pulse, now_ms=now_ms)
+            return (each for each in found if isinstance(each, LeftOut) or _is_within(each, days))
         case Stdin():
             folder = settings.objects.stdin_folder
             if folder is None:
                 raise BadSource("-: name a folder for it in OPSTRAIL_OBJECTS__STDIN_FOLDER")
             return iter([spooled_stdin(sys.stdin.buffer, folder, pulse, now_ms=now_ms)])
+
+
+def _is_within(notice: FileNotice, days: Days) -> bool:
+    modified = datetime.fromtimestamp((notice.last_modified or 0) / 1000, UTC)
+    return not days.bounded or days.object(notice.key, modified)
 
 
 def gate(settings: Settings) -> Gate:

@@ -1,7 +1,7 @@
 """What must become of a set of files, told from their bytes alone: gzip, json, and nothing of ours.
 
 It looks for records in another way than split does: from the left, and where one does not decode,
-on to the first place from which the rest of the list does.
+on to the first place from which the rest does, or where a record begins.
 """
 
 import gzip
@@ -18,6 +18,7 @@ SECRET = re.compile(rb"PLANTED-SECRET-\d+")
 _decode = json.JSONDecoder().raw_decode
 _LIST = re.compile(r'\s*\{\s*"Records"\s*:\s*\[')
 _BETWEEN = re.compile(r"[\s,]*")
+_BEGINS = '{"eventVersion"'  # as records begin; inside of one that is sound its quotes are escaped
 _END = re.compile(r"\s*(?:,\s*\{|\]\s*\})")
 
 
@@ -156,7 +157,8 @@ def _next_end(text: str, start: int) -> int | None:
     at = start
     while (at := text.find("}", at) + 1) > 0:
         if (found := _END.match(text, at)) is not None:
-            if found[0].lstrip().startswith("]"):
+            begins = text.startswith(_BEGINS, found.end() - 1)
+            if found[0].lstrip().startswith("]") or begins:
                 return at
             try:
                 _decode(text, found.end() - 1)

@@ -386,7 +386,7 @@ class Simulation:
                 ),
                 dead_letters=letters,
                 masking=self.parts.masking(),
-                limits=SplitLimits(24 * 1024, 1.0, 64 * MIB, Budget()),
+                limits=SplitLimits(24 * 1024, 1.0, Budget()),
                 retries=RetryTimes(first_s=30, longest_s=3600, give_up_s=86_400),
                 now_ms=self._now_ms,
             ), None

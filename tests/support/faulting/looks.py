@@ -1,9 +1,10 @@
 """What there is in the topics and in the store, asked of the servers with plain clients."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
@@ -18,7 +19,8 @@ READS: Mapping[str, tuple[str, ...]] = {
     "store": ("events.enriched", "events.repaired", "files.ledger", "dead-letters"),
 }
 _LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-TIMEOUT_S = 60.0
+TIMEOUT_S = 20.0
+AWAY_S, LOOK_AGAIN_S = 120.0, 0.3
 
 
 class Looks:
@@ -32,7 +34,17 @@ class Looks:
         self._decode = AvroDeserializer(SchemaRegistryClient({"url": installed.addresses.registry}))
 
     def behind(self) -> dict[str, int]:
-        """Return how many offsets each group has yet to pass."""
+        """Return how many offsets each group has yet to pass; waits while brokers are away."""
+        give_up = time.monotonic() + AWAY_S
+        while True:
+            try:
+                return self._behind()
+            except KafkaException:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(LOOK_AGAIN_S)
+
+    def _behind(self) -> dict[str, int]:
         found = {}
         for role, names in READS.items():
             ends = self._ends(names, IsolationLevel.READ_UNCOMMITTED)
@@ -88,8 +100,11 @@ class Looks:
         for character in transactional_id:
             hashed = (31 * hashed + ord(character)) & 0xFFFFFFFF
         hashed = hashed - (1 << 32) if hashed >= 1 << 31 else hashed
-        state = self._admin.list_topics("__transaction_state", timeout=TIMEOUT_S)
-        partitions = state.topics["__transaction_state"].partitions
+        partitions: Any = {}
+        while not partitions:  # it is made with the first transaction
+            topics = self._admin.list_topics(timeout=TIMEOUT_S).topics
+            if "__transaction_state" in topics:
+                partitions = topics["__transaction_state"].partitions
         leader: int = partitions[(hashed & 0x7FFFFFFF) % len(partitions)].leader
         return leader
 

@@ -105,7 +105,9 @@ def at_every_point(fleet: Fleet, keys: list[str], rng: random.Random, *, times: 
     fleet.drain()
 
 
-def killed_and_stalled(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
+def killed_and_stalled(
+    fleet: Fleet, keys: list[str], rng: random.Random, *, kills: int = 24
+) -> None:
     """F2, F3, F11, F18: killed, stalled and stopped at any time; members come and go."""
     fleet.start("discover")
     for role in ("split", "enrich", "store"):
@@ -113,7 +115,7 @@ def killed_and_stalled(fleet: Fleet, keys: list[str], rng: random.Random) -> Non
             fleet.start(role, number)
     fleet.feed(keys)
     names = list(fleet.members)
-    todo = [*(["kill"] * 30), *(["term"] * 3), *(["stall"] * 3)]
+    todo = [*(["kill"] * kills), *(["term"] * 3), *(["stall"] * 2)]
     rng.shuffle(todo)
     for what in todo:
         name = rng.choice(names)
@@ -132,15 +134,19 @@ def killed_and_stalled(fleet: Fleet, keys: list[str], rng: random.Random) -> Non
 def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
     """F6, F7, F9, F10, F15, F16: replies are lost, late, cut, or say that it is too much."""
     seed = rng.randrange(2**32)
-    fleet.kafka.faults = wire.at_random(
+    commits = wire.at_random(
         {
             wire.END_TXN: [wire.ReplyLost(), wire.NeverSent(), wire.Late(1.0), wire.Detached(6.0)],
             wire.PRODUCE: [wire.ReplyLost(), wire.ReplyCut()],
-            wire.TXN_OFFSET_COMMIT: [wire.ReplyLost(), wire.NeverSent()],
         },
-        share=0.04,
+        share=0.06,
         seed=seed,
     )
+    # Each of these costs twelve seconds: see kafka_writer.py.
+    offsets = wire.at_random(
+        {wire.TXN_OFFSET_COMMIT: [wire.ReplyLost(), wire.NeverSent()]}, share=0.01, seed=seed
+    )
+    fleet.kafka.faults = lambda kind: commits(kind) or offsets(kind)
     fleet.opensearch.faults = web.at_random(
         [
             *(web.Answer(429), web.Answer(500), web.Answer(503), web.ResetBefore()),
@@ -160,16 +166,21 @@ def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None
         seed=seed,
         only=lambda request: request.method == "GET" and "AWSLogs" in request.path,
     )
-    fleet.registry.faults = web.for_so_long(web.ResetBefore(), 3.0)  # while they start
+    fleet.registry.faults = lambda _: web.ResetBefore()  # while they start
     fleet.start_all(SESSION)
-    fleet.notify(keys[: len(keys) // 3] * 2)  # everything comes more than once
+    fleet.notify(keys[: len(keys) // 3] * 2)  # a third comes three times
     fleet.feed(keys)
-    fleet.feed(keys[:10])
-    fleet.pass_time(20)
+    fleet.until(lambda: fleet.registry.counts.total() > len(fleet.members), "the registry is away")
+    fleet.registry.faults = web.no_faults
+    events = "events.raw"
+    fleet.until(lambda: fleet.installed.written(events) > 0, "events come")
     fleet.kafka.cut()
-    fleet.until(lambda: not fleet._feed, "all was noticed")
-    fleet.registry.faults = web.for_so_long(web.Answer(503), 2.0)
-    fleet.pass_time(5)
+    fleet.registry.faults = lambda _: web.Answer(503)  # what is known goes on without it
+    half = fleet.installed.written(events) + 500
+    fleet.until(lambda: fleet.installed.written(events) > half or fleet.drained(), "more of them")
+    fleet.kafka.cut()
+    fleet.registry.faults = web.no_faults
+    fleet.drain()
     for proxy in (fleet.opensearch, fleet.aws, fleet.registry):
         proxy.faults = web.no_faults
     fleet.kafka.faults = wire.no_faults
@@ -221,16 +232,18 @@ def too_slow(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
     fleet.start("discover")
     for role in ("split", "store"):
         fleet.start(role, settings=SESSION)
-    fleet.start(
-        "enrich",
-        settings={
-            **SESSION,
-            "OPSTRAIL_FAILPOINT": f"enrich.after-learning:{rng.randrange(2, 5)}:sleep={STALL_S},"
-            f"enrich.after-offsets:{rng.randrange(9, 12)}:sleep={STALL_S}",
-            "OPSTRAIL_FAILPOINT_SPENT": str(fleet.folder / "spent"),
-        },
-    )
-    fleet.start("enrich", 1, settings=SESSION)
+    for number in (0, 1):  # either may have all partitions that matter
+        learnt, offsets = 2 + number, rng.randrange(9, 12) + 4 * number
+        fleet.start(
+            "enrich",
+            number,
+            settings={
+                **SESSION,
+                "OPSTRAIL_FAILPOINT": f"enrich.after-learning:{learnt}:sleep={STALL_S},"
+                f"enrich.after-offsets:{offsets}:sleep={STALL_S}",
+                "OPSTRAIL_FAILPOINT_SPENT": str(fleet.folder / "spent"),
+            },
+        )
     fleet.feed(keys)
     fleet.drain()
     fleet.faults["stood still"] += len(list((fleet.folder / "spent").iterdir()))

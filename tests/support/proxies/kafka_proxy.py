@@ -91,6 +91,11 @@ class KafkaProxy:
             for server in servers:
                 server.close()
             self.drop_connections()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)  # what was aborted is closed in the loop's next round
 
         thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
         thread.start()
@@ -119,10 +124,12 @@ class KafkaProxy:
         async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             connection = _Connection(self, port, writer)
             self._open.add(writer)
-            with suppress(OSError, asyncio.IncompleteReadError):
-                await connection.run(reader)
-            writer.transport.abort()
-            self._open.discard(writer)
+            try:
+                with suppress(OSError, asyncio.IncompleteReadError):
+                    await connection.run(reader)
+            finally:
+                writer.transport.abort()
+                self._open.discard(writer)
 
         return client
 
@@ -186,9 +193,11 @@ class _Connection:
         await asyncio.sleep(seconds)
         with suppress(OSError, asyncio.IncompleteReadError):
             replies, broker = await asyncio.open_connection("127.0.0.1", self._port)
-            broker.write(struct.pack(">i", len(frame)) + frame)
-            await _frame(replies)
-            broker.transport.abort()
+            try:
+                broker.write(struct.pack(">i", len(frame)) + frame)
+                await _frame(replies)
+            finally:
+                broker.transport.abort()
 
     async def _replies(self, replies: asyncio.StreamReader) -> None:
         while True:

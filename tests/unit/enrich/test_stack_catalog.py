@@ -4,8 +4,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from opstrail_enrich.stack_catalog import StackCatalog
+from opstrail_enrich.as_of import holds
+from opstrail_enrich.role_users import MOST_CANDIDATES, Use, Users, UsersByTime
+from opstrail_enrich.stack_catalog import DAY_MS, StackCatalog
 from opstrail_enrich.stack_timeline import MOST_CHILDREN, timeline
 from opstrail_schemas.facts import digest_of, key_of
 from opstrail_schemas.messages import StackFact
@@ -164,18 +168,18 @@ def test_a_creation_without_id_is_found_by_its_name() -> None:
     assert (STACK, [STACK]) == made_by(catalog)
 
 
-def test_a_name_that_an_update_brought_may_be_another_stacks() -> None:
-    renamed = [defined(None, "shop", region="eu-west-1"), changed(STACK, at=T0 + 10, name="shop")]
-    catalog = catalog_of(*renamed)
-    younger = catalog_of(*renamed, defined(STACK, "shop", at=None))
-    dated = catalog_of(
-        *renamed, defined(STACK, "shop", at=None, createdAt="2021-03-04T10:00:00+00:00")
+def test_the_first_name_that_an_event_gives_with_an_id_finds_it_and_no_later_one() -> None:
+    orphan = defined(None, "shop", region="eu-west-1")
+    first = catalog_of(orphan, changed(STACK, at=T0 + 10, name="shop"))
+    later = catalog_of(
+        orphan,
+        changed(STACK, at=T0 + 10, name="other"),
+        changed(STACK, at=T0 + 20, name="shop"),
     )
 
-    assert [(None, [STACK]), (None, [STACK]), (STACK, [STACK])] == [
-        made_by(one) for one in (catalog, younger, dated)
-    ]
-    assert {"name": "shop"} == catalog.stack(ACCOUNT, STACK).attributes
+    assert [(STACK, [STACK]), (None, [STACK])] == [made_by(one) for one in (first, later)]
+    assert {"name": "shop", "region": "eu-west-1"} == first.stack(ACCOUNT, STACK).attributes
+    assert {"name": "shop"} == later.stack(ACCOUNT, STACK).attributes
 
 
 @pytest.mark.parametrize(
@@ -265,6 +269,44 @@ def test_in_the_second_in_which_a_volume_moves_it_may_be_in_either_stack() -> No
     ]
 
 
+def seen(stack_id: str, *, day: int) -> StackFact:
+    fact = a_fact(
+        "childSeen", key("rds", "d"), at=day * DAY_MS, stack_id=stack_id, subject_kind="rds",
+        subject_id="d", leads_to=[key("stack", stack_id)],
+    )  # fmt: skip
+    return msgspec.structs.replace(fact, event_id=None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ([], [set(), {STACK}, {STACK}, {STACK}]),
+        ([belongs("rds", "d", OTHER_STACK, at=7)],
+         [{OTHER_STACK}, {STACK, OTHER_STACK}, {STACK, OTHER_STACK}, {STACK}]),
+        ([belongs("rds", "d", STACK, at=7)], [{STACK}, {STACK}, {STACK}, {STACK}]),
+        ([belongs("rds", "d", at=2 * DAY_MS + 9)], [set(), set(), {STACK}, {STACK}]),
+        ([ends("rds", "d", at=2 * DAY_MS + 9)], [set(), set(), set(), set()]),
+        ([belongs("rds", "d", at=7), ends("rds", "d", at=2 * DAY_MS + 9)],
+         [{STACK}, {STACK}, set(), set()]),
+        ([ends("rds", "d", at=3 * DAY_MS)], [set(), {STACK}, {STACK}, {STACK}]),
+        ([ends("rds", "d", at=3 * DAY_MS - 1)], [set(), set(), set(), set()]),
+        ([seen(OTHER_STACK, day=2)], [set(), *[{STACK, OTHER_STACK}] * 3]),
+        ([seen(OTHER_STACK, day=3)], [set(), {STACK}, {STACK}, {STACK, OTHER_STACK}]),
+    ],
+    ids=["alone", "elsewhere before", "there before", "registered that day", "ended that day",
+         "there before, ended that day", "ended the next day", "ended in the last millisecond",
+         "elsewhere too", "elsewhere the next day"],
+)  # fmt: skip
+def test_a_database_seen_in_a_stack_on_a_day_is_there_from_then_on(
+    facts: list[StackFact], found: list[set[str]]
+) -> None:
+    catalog = catalog_of(seen(STACK, day=2), *facts)
+    times = (2 * DAY_MS - 1, 2 * DAY_MS, 3 * DAY_MS - 1, 3 * DAY_MS)
+
+    assert found == [stacks_of(catalog, "rds", "d", at) for at in times]
+    assert set() == stacks_of(catalog, "rds", "d", None)
+
+
 def test_a_volume_at_an_instance_is_in_its_stack_and_the_instance_in_the_volumes() -> None:
     catalog = catalog_of(
         same(("volume", "v"), ("instance", INSTANCE), at=20), belongs("instance", INSTANCE)
@@ -312,19 +354,98 @@ def test_an_address_at_an_instance_says_only_perhaps() -> None:
 
 
 def test_a_role_is_its_stacks_while_they_have_it() -> None:
-    role = key("role", ROLE)
     catalog = catalog_of(
         belongs("role", ROLE),
         belongs("role", ROLE, OTHER_STACK),
+        belongs("role", ROLE, "of which nothing else is known"),
         defined(STACK, "a", at=10, serviceRoleArn=ROLE),
         changed(STACK, at=20, serviceRoleArn="another"),
         defined(OTHER_STACK, "b", at=15, serviceRoleArn=ROLE),
         deleted(OTHER_STACK, at=30),
     )
 
-    assert [set(), {STACK}, {STACK, OTHER_STACK}, {OTHER_STACK}, set()] == [
-        set(catalog.users_of_role(ACCOUNT, role, ROLE, at).candidates) for at in (9, 10, 15, 20, 30)
+    assert {
+        9: [], 10: [STACK], 15: [STACK, OTHER_STACK], 20: [STACK, OTHER_STACK], 21: [OTHER_STACK],
+        30: [OTHER_STACK], 31: [], None: [],
+    } == {
+        at: list(catalog.users_of_role(ACCOUNT, ROLE, at).candidates)
+        for at in (9, 10, 15, 20, 21, 30, 31, None)
+    }  # fmt: skip
+
+
+def test_a_role_that_contradicts_itself_is_nobodys() -> None:
+    catalog = catalog_of(
+        belongs("role", ROLE),
+        defined(STACK, "a", at=None, serviceRoleArn=ROLE),
+        defined(STACK, "a", at=None, serviceRoleArn="another"),
+    )
+
+    assert not catalog.users_of_role(ACCOUNT, ROLE, T0).any
+
+
+def test_many_stacks_of_a_role_are_a_few_candidates_and_new_facts_count() -> None:
+    many = [f"s-{n:03}" for n in range(400)]
+    catalog = catalog_of(
+        *(belongs("role", ROLE, one) for one in many),
+        *(defined(one, one, at=n, serviceRoleArn=ROLE) for n, one in enumerate(many)),
+    )
+    before = catalog.users_of_role(ACCOUNT, ROLE, T0)
+    for one in many[1:]:
+        gone = deleted(one, at=1_000)
+        catalog.facts.add(digest_of(gone), gone)
+
+    assert (None, many[:MOST_CANDIDATES]) == (before.only, list(before.candidates))
+    assert [many[0], None, many[0]] == [
+        catalog.users_of_role(ACCOUNT, ROLE, at).only for at in (0, 1_000, 1_001)
     ]
+
+
+A_USE = st.builds(
+    Use,
+    st.lists(st.sampled_from("abc"), max_size=2, unique=True),
+    certain=st.just(value=False),
+    since=st.none() | st.integers(0, 9),
+    until=st.integers(0, 9),
+) | st.builds(
+    Use,
+    st.lists(st.sampled_from("abc"), min_size=1, max_size=1),
+    certain=st.just(value=True),
+    since=st.none() | st.integers(0, 9),
+    until=st.integers(0, 9),
+)
+
+
+@given(st.lists(A_USE, max_size=8), st.none() | st.integers(-1, 11))
+def test_users_of_a_role_are_those_whose_time_it_is(uses: list[Use], at: int | None) -> None:
+    uses = [use for use in uses if use.since is None or use.since <= use.until]
+    now = [use for use in uses if holds(use.since, at) and (at is None or at <= use.until)]
+    ids = sorted({one for use in now for one in use.stack_ids})
+    certain = all(use.certain for use in now)
+
+    assert Users(ids[0] if len(ids) == 1 and certain else None, tuple(ids), bool(now)) == (
+        UsersByTime(uses).at(at)
+    )
+
+
+# Bounds
+
+
+def test_ids_that_nobody_knows_fill_no_memory() -> None:
+    catalog = StackCatalog(most_remembered=4)
+    fact = defined(STACK, "shop")
+    catalog.facts.add(digest_of(fact), fact)
+
+    names = [
+        catalog.stack(ACCOUNT, one).attributes.get("name")
+        for number in range(20)
+        for one in (f"unknown-{number}", STACK)
+    ]
+    for number in range(20):
+        catalog.attributes(key("instance", f"i-{number}"))
+        catalog.users_of_role(ACCOUNT, f"role-{number}", T0)
+
+    assert [None, "shop"] * 20 == names
+    assert 0 < catalog.remembered <= 4
 
 
 # For people
@@ -371,6 +492,14 @@ def test_an_id_that_two_accounts_have_is_no_accounts() -> None:
     catalog = catalog_of(defined(STACK, "shop"), defined(OTHER_STACK, "blog"), foreign)
 
     assert {OTHER_STACK: ACCOUNT} == catalog.accounts_of_stacks()
+
+
+def test_a_timeline_tells_once_where_a_thing_was_seen() -> None:
+    catalog = catalog_of(*(seen(STACK, day=day) for day in (7, 5, 6)))
+
+    assert [("1970-01-06T00:00:00Z", "rds", "d belongs to it", "trail")] == [
+        tuple(row) for row in timeline(catalog, ACCOUNT, STACK)
+    ]
 
 
 def test_a_timeline_counts_what_are_many() -> None:

@@ -113,11 +113,15 @@ def test_ids_that_point_to_different_stacks_are_a_conflict_and_no_stack_is_chose
 
 def test_a_creation_without_id_names_the_stacks_that_it_may_have_made() -> None:
     created = opsworks_event("CreateStack", {"name": "shop", "region": "eu-west-1"})
-    renamed = opsworks_event(
-        "UpdateStack", {"stackId": STACK, "name": "shop"}, event_time=T0 + 1_000, event_id="e-2"
+    first, renamed = (
+        opsworks_event(
+            "UpdateStack", {"stackId": STACK, "name": name}, event_time=at, event_id=name
+        )
+        for name, at in (("other", T0 + 1_000), ("shop", T0 + 2_000))
     )
+    facts = [fact for event in (created, first, renamed) for fact in facts_of(event)]
 
-    stack = enrich(created, catalogs_of([*facts_of(created), *facts_of(renamed)])).stack
+    stack = enrich(created, catalogs_of(facts)).stack
 
     assert stack is not None
     assert (None, "none", [STACK]) == (stack.id, stack.resolution, stack.candidates)
@@ -150,7 +154,7 @@ def made_without_id(action: str = "CreateStack", **request: str) -> RawEvent:
          (None, "none", [OTHER_STACK])),
         ([made_without_id(name="shop"),
           opsworks_event("UpdateStack", {"stackId": STACK, "name": "shop"}, event_id="e-2",
-                         event_time=T0 + 1_000)], [], (None, "none", [STACK])),
+                         event_time=T0 + 1_000)], [], (STACK, "inferred", [STACK])),
         ([made_without_id(name="shop"),
           opsworks_event("CreateStack", NAMED | {"name": "blog"}, {"stackId": OTHER_STACK},
                          event_id="e-2")],
@@ -163,7 +167,7 @@ def made_without_id(action: str = "CreateStack", **request: str) -> RawEvent:
                          event_id="e-3")],
          [a_stack("shop")], (OTHER_STACK, "inferred", [OTHER_STACK])),
     ],
-    ids=["alone", "a clone", "beside one with its id", "perhaps renamed", "two, both known",
+    ids=["alone", "a clone", "beside one with its id", "named by an update", "two, both known",
          "found by its name", "found by its name and deleted"],
 )  # fmt: skip
 def test_a_creation_without_id_uses_its_role_too(

@@ -46,7 +46,11 @@ def stack_facts(name: str, request: Any = None, response: Any = None, **more: An
 
 def line(fact: StackFact) -> str:
     when = "always" if fact.valid_from is None else "dated"
-    assert (fact.event_id is None) == (fact.valid_from is None)
+    if fact.kind == "childSeen":
+        when = "daily"
+        assert fact.event_id is None
+    else:
+        assert (fact.event_id is None) == (fact.valid_from is None)
     says = " ".join(f"{name}={value}" for name, value in sorted(fact.attributes.items()))
     words = (fact.kind, when, ",".join(fact.concerns), ">", ",".join(fact.leads_to), says)
     return " ".join(word for word in words if word)
@@ -168,7 +172,7 @@ def test_rights_and_tags_are_details() -> None:
         ("RegisterEcsCluster", {"stackId": STACK, "ecsClusterArn": ECS}, {"ecsClusterArn": ECS},
          [belongs(f"{ACCOUNT}/ecsCluster/{ECS}", when="dated")]),
         ("DescribeRdsDbInstances", {"stackId": STACK, "rdsDbInstanceArns": [RDS]}, None,
-         [belongs(f"{ACCOUNT}/rds/{RDS}", when="dated")]),
+         [f"childSeen daily {ACCOUNT}/rds/{RDS} > {S}"]),
         ("DescribeEcsClusters", {"ecsClusterArns": [ECS]}, None, []),
         ("DescribeInstances", {"stackId": STACK, "instanceIds": [INSTANCE]}, None, []),
         ("UpdateInstance", {"instanceId": INSTANCE, "hostname": "new"}, None,
@@ -242,8 +246,8 @@ TEACHES = {
     "DeregisterInstance": "childDeleted",
     "DeregisterRdsDbInstance": "linkEnds",
     "DeregisterVolume": "linkEnds",
-    "DescribeEcsClusters": "belongs belongs",
-    "DescribeRdsDbInstances": "belongs belongs",
+    "DescribeEcsClusters": "childSeen childSeen",
+    "DescribeRdsDbInstances": "childSeen childSeen",
     "DetachElasticLoadBalancer": "sameStack",
     "RegisterEcsCluster": "belongs",
     "RegisterElasticIp": "belongs",
@@ -292,6 +296,20 @@ def test_a_thousand_calls_that_show_a_link_are_one_fact() -> None:
     ]
 
     assert facts[0] == facts[1] == facts[2]
+
+
+def test_descriptions_of_one_day_are_one_fact_and_of_the_next_another() -> None:
+    midnight = 1_614_816_000_000  # 2021-03-04
+    request = {"stackId": STACK, "rdsDbInstanceArns": [RDS]}
+
+    facts = [
+        stack_facts("DescribeRdsDbInstances", request, event_id=f"e-{at}", event_time=at)
+        for at in (midnight, T0, midnight + 86_399_000, midnight + 86_400_000)
+    ]
+
+    assert facts[0] == facts[1] == facts[2] != facts[3]
+    assert [midnight, midnight + 86_400_000] == [facts[n][0].valid_from for n in (0, 3)]
+    assert [] == stack_facts("DescribeRdsDbInstances", request, event_time=None)
 
 
 # What teaches nothing

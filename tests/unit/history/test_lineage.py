@@ -105,16 +105,19 @@ def test_a_chain_without_end_is_cut():
     assert ("tooDeep", MOST_STEPS + 1) == (chain.end, len(chain.steps))
 
 
-def test_two_calls_that_claim_the_same_key_are_told():
+@pytest.mark.parametrize(
+    ("used_at", "followed"), [("2024-01-05", "1/b"), ("2024-01-03", "1/a"), ("2023-01-01", "1/a")]
+)
+def test_of_calls_that_claim_the_same_key_the_last_before_its_use_is_followed(used_at, followed):
     kept = {
-        "1/act": doc(key="ASIA1", name="X"),
-        "1/a": doc(key="AKIA1", issued="ASIA1"),
-        "1/b": doc(key="AKIA2", issued="ASIA1"),
+        "1/act": doc(key="ASIA1", name="X") | {"eventTime": f"{used_at}T00:00:00Z"},
+        "1/a": doc(key="AKIA1", issued="ASIA1") | {"eventTime": "2024-01-02T00:00:00Z"},
+        "1/b": doc(key="AKIA2", issued="ASIA1") | {"eventTime": "2024-01-04T00:00:00Z"},
     }
 
     chain = lineage_of("1/act", kept["1/act"], Kept(kept))
 
-    assert "1/a" == chain.steps[1].row.id
+    assert followed == chain.steps[1].row.id
     assert 1 == len(chain.notes)
 
 

@@ -10,7 +10,13 @@ from opstrail_history.access import ALL_ACCOUNTS, Scope
 from opstrail_history.filters import BY_NAME, FILTERS, Filters, Value, filters_of, parameters
 from opstrail_history.query import event_query, narrowed, sort_of
 from opstrail_history.refusals import BadQuery
-from opstrail_history.request_query import choice, question, whole_number
+from opstrail_history.request_query import (
+    choice,
+    link,
+    openapi_parameters,
+    question,
+    whole_number,
+)
 
 SCOPE = Scope(frozenset({"111122223333"}))
 
@@ -149,6 +155,14 @@ def test_the_order_is_total_and_the_same_backwards():
         list(each) for each in sort_of(newest_first=False)
     ]
     assert {"opstrail.eventID": {"order": "asc"}} in sort_of(newest_first=False)
+
+
+def test_every_filter_is_described_for_openapi():
+    described = {one["name"]: one for one in openapi_parameters({"name": "size"})}
+
+    assert {one.name for one in FILTERS} | {"since", "until", "q", "size"} == described.keys()
+    assert ["yes", "no"] == described["readOnly"]["schema"]["items"]["enum"]
+    assert "name=a+b&name=c" == link([("name", "a b"), ("name", "c")])
 
 
 words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)

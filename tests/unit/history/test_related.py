@@ -60,6 +60,8 @@ def test_a_session_is_its_key_or_who_it_is_and_when_it_began():
         groups({"opstrail": {"caller": caller}})["session"].query
     )
     assert "session" not in groups({"opstrail": {"accessKeyId": "AKIA1"}})
+    only_key = groups({"opstrail": {"accessKeyId": "ASIA1"}})["session"].query
+    assert {"term": {"opstrail.accessKeyId": "ASIA1"}} == only_key["bool"]["filter"][0]
     by_stack = groups({"opstrail": {"stack": {"id": "s-1"}}})["resource"].query
     assert {"term": {"opstrail.stack.id": "s-1"}} == by_stack["bool"]["filter"][0]
 
@@ -75,6 +77,10 @@ def test_collections_are_asked_by_their_fields():
         stage=None, reason=None, bucket=None, key=None, account=None, waiting=False
     )
     assert [{"exists": {"field": "retryAt"}}] == not_waiting.query["bool"]["must_not"]
+    either = collections_query.dead_letters(
+        stage=None, reason=None, bucket=None, key=None, account=None, waiting=None
+    )
+    assert [] == either.query["bool"]["must_not"]
     all_files = collections_query.files(
         state=None, bucket=None, key=None, account=None, region=None
     )

@@ -29,8 +29,10 @@ LONG_AGO = datetime(2013, 11, 1, tzinfo=UTC)
         (REGION + "2021/07/31/", Folder.SKIP),
         (REGION + "2021/07/31/deeper/", Folder.WHOLE),
         ("AWSLogs/111122223333/elasticloadbalancing/", Folder.WHOLE),
-        ("exports/2021/", Folder.WHOLE),
-        ("NotAWSLogs/111122223333/", Folder.WHOLE),
+        ("exports/2021/", Folder.DEEPER),
+        ("NotAWSLogs/111122223333/", Folder.DEEPER),
+        ("a/b/c/", Folder.DEEPER),
+        ("a/b/c/d/", Folder.WHOLE),
     ],
 )
 def test_only_folders_that_may_hold_the_range_are_opened(folder: str, what: Folder) -> None:

@@ -1,5 +1,6 @@
 """Files of a folder, one file, and standard input."""
 
+import errno
 import hashlib
 import io
 import os
@@ -11,6 +12,7 @@ from opstrail_ingest.fetched import ObjectUnavailable
 from opstrail_ingest.folder_source import FolderSource, LeftOut, spooled_stdin
 from opstrail_ingest.objects import LocalObjects, Spool
 from opstrail_ingest.places import BadSource
+from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.memory import StillPulse
 from opstrail_schemas.messages import FileNotice
 from tests.support.discovering import NOW_MS
@@ -89,14 +91,22 @@ def test_what_is_no_file_to_read_is_left_out_and_reported(tmp_path: Path) -> Non
     assert (expected, []) == (left_out(tmp_path), notices(tmp_path))
 
 
-def test_a_link_to_a_file_is_followed(tmp_path: Path) -> None:
+def test_a_link_to_a_file_of_the_folder_is_followed(tmp_path: Path) -> None:
+    target = a_file(tmp_path / "blobs" / "1")
+    (tmp_path / "a.json").symlink_to(target)
+
+    notice = notices(tmp_path)[0]
+
+    assert ("a.json", str(target)) == (notice.key, notice.local_path)
+
+
+def test_a_link_out_of_the_folder_is_left_out(tmp_path: Path) -> None:
     target = a_file(tmp_path / "elsewhere" / "blob")
     (tmp_path / "trails").mkdir()
     (tmp_path / "trails" / "a.json").symlink_to(target)
 
-    notice = notices(tmp_path / "trails")[0]
-
-    assert ("a.json", str(target)) == (notice.key, notice.local_path)
+    assert {"a.json": "link"} == left_out(tmp_path / "trails")
+    assert [str(target)] == [n.local_path for n in notices(tmp_path / "trails" / "a.json")]
 
 
 def test_what_cannot_be_read_is_reported() -> None:
@@ -177,3 +187,33 @@ def test_what_is_no_regular_file_or_too_large_is_refused(tmp_path: Path) -> None
 
     assert "refused" == unavailable(a_notice("pipe"), tmp_path)
     assert "refused" == unavailable(a_notice("large"), tmp_path)
+
+
+class Failing(io.BytesIO):
+    """A file whose disk fails."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def fileno(self) -> int:
+        return 0
+
+
+def test_a_disk_that_fails_costs_its_file_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_file(tmp_path / "a")
+    notice = notices(tmp_path)[0]
+    monkeypatch.setattr(Path, "open", lambda *_: Failing())
+
+    assert "refused" == unavailable(notice, tmp_path)
+    with pytest.raises(ObjectUnavailable):
+        LocalObjects([tmp_path], SPOOL).e_tag(notice, StillPulse())
+
+
+def test_a_spool_without_room_is_waited_for(tmp_path: Path) -> None:
+    a_file(tmp_path / "a", b"more than fits in memory")
+    spool = Spool(folder=Path("/dev/full"), memory_bytes=4, most_bytes=1_000)
+
+    with pytest.raises(Unavailable, match="spool"):
+        LocalObjects([tmp_path], spool).fetch(notices(tmp_path)[0], StillPulse())

@@ -38,6 +38,18 @@ def test_what_would_be_noticed_is_shown_first(tmp_path: Path, command: str) -> N
     assert "--execute" in done.stderr
 
 
+@pytest.mark.parametrize(("day", "files"), [("2024-03-01", 2), ("2024-03-02", 1)])
+def test_a_range_holds_for_folders_too(tmp_path: Path, day: str, files: int) -> None:
+    key = tmp_path / "AWSLogs/111122223333/CloudTrail/eu-west-1/2024/03/01/a.json"
+    key.parent.mkdir(parents=True)
+    for path in (key, tmp_path / "b.json"):
+        path.write_text("12345")
+
+    done = run("replay", str(tmp_path), "--since", day, **SERVERS)
+
+    assert files == json.loads(done.stdout)["files"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "text"),
     [
@@ -47,6 +59,7 @@ def test_what_would_be_noticed_is_shown_first(tmp_path: Path, command: str) -> N
         (("discover", "https://sqs.eu-west-1.amazonaws.com/1/q"), SERVERS, "ALLOWED_BUCKETS"),
         (("backfill", "/no/such/folder"), SERVERS, "no such file or folder"),
         (("backfill", "-"), SERVERS, "give s3://BUCKET/PREFIX"),
+        (("discover", "-", "--since", "2024-02-01"), SERVERS, "for a bucket or a folder"),
         (("backfill", "x", "--since", "2024-02-01", "--until", "2024-01-01"), SERVERS, "--since"),
     ],
 )

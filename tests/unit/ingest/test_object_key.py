@@ -13,7 +13,7 @@ DELIVERED = 1709294700000
 
 
 def test_an_account_trail_names_account_region_and_minute() -> None:
-    assert object_key(KEY) == ObjectKey("trail", ACCOUNT, "eu-central-1", None, DELIVERED)
+    assert object_key(KEY) == ObjectKey(ACCOUNT, "eu-central-1", None, DELIVERED)
 
 
 @pytest.mark.parametrize(
@@ -27,27 +27,28 @@ def test_an_account_trail_names_account_region_and_minute() -> None:
     ],
 )
 def test_the_last_place_that_fits_counts(key: str, organization: str | None) -> None:
-    assert object_key(key) == ObjectKey("trail", ACCOUNT, "eu-central-1", organization, DELIVERED)
+    assert object_key(key) == ObjectKey(ACCOUNT, "eu-central-1", organization, DELIVERED)
 
 
 @pytest.mark.parametrize(
-    ("folder", "kind", "deferred"),
+    ("folder", "deferred"),
     [
-        ("CloudTrail-NetworkActivity", "trail", None),
-        ("CloudTrail-Insight", "insight", None),
-        ("CloudTrail-Aggregated", "aggregated", None),
-        ("CloudTrail-Digest", "digest", "digest"),
-        ("CloudTrail-Novelty", "other", None),
-        ("Config", "config", "config"),
-        ("vpcflowlogs", "vpcflow", "vpcflow"),
-        ("WAFLogs", "other", None),
-        ("MyCopies", "other", None),
+        ("CloudTrail", None),
+        ("CloudTrail-NetworkActivity", None),
+        ("CloudTrail-Insight", None),
+        ("CloudTrail-Aggregated", None),
+        ("CloudTrail-Digest", "digest"),
+        ("CloudTrail-Novelty", None),
+        ("Config", "config"),
+        ("vpcflowlogs", "vpcflow"),
+        ("elasticloadbalancing", "other"),
+        ("WAFLogs", "other"),
+        ("network-firewall", "other"),
+        ("MyCopies", None),
     ],
 )
-def test_the_folder_tells_the_kind(folder: str, kind: str, deferred: str | None) -> None:
-    key = object_key(f"AWSLogs/{ACCOUNT}/{folder}/{TAIL}")
-
-    assert (key.kind, key.deferred) == (kind, deferred)
+def test_the_folder_tells_what_need_not_be_read(folder: str, deferred: str | None) -> None:
+    assert object_key(f"AWSLogs/{ACCOUNT}/{folder}/{TAIL}").deferred == deferred
 
 
 def test_a_folder_key_is_none_that_is_read() -> None:
@@ -64,7 +65,7 @@ def test_a_folder_key_is_none_that_is_read() -> None:
     ],
 )
 def test_a_name_alone_gives_the_minute_and_no_account(key: str) -> None:
-    assert object_key(key) == ObjectKey("other", delivered_at=DELIVERED)
+    assert object_key(key) == ObjectKey(delivered_at=DELIVERED)
 
 
 @pytest.mark.parametrize("name", ["a_CloudTrail_x_20241399T9999Z_b.json.gz", "notes.txt"])

@@ -24,7 +24,11 @@ def test_a_source_is_told_by_its_text(source: str, found: Place) -> None:
     assert found == place(source)
 
 
-@pytest.mark.parametrize("source", ["s3://", "s3:///x", "s3://-bucket", "ftp://host/x"])
+@pytest.mark.parametrize(
+    "source",
+    ["s3://", "s3:///x", "s3://-bucket", "s3://local/x", "ftp://host/x", "https://", "http://host",
+     "https:///queue"],
+)  # fmt: skip
 def test_a_source_that_is_misspelt_is_refused(source: str) -> None:
     with pytest.raises(BadSource):
         place(source)

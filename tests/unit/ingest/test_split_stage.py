@@ -9,7 +9,8 @@ from opstrail_ingest.file_split import SplitLimits
 from opstrail_ingest.gunzip import Budget
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.stage import Commit, Partition
-from opstrail_schemas.messages import DeadLetter
+from opstrail_schemas.codec import Codec
+from opstrail_schemas.messages import DeadLetter, FileNotice
 from opstrail_schemas.topics import TopicName
 from tests.support.records import ACCOUNT, KEY, a_record, record_text, trail_file, trail_text
 from tests.support.splitting import LEDGER, MIB, NOW_MS, Objects, Split, a_notice
@@ -18,7 +19,7 @@ RECORDS = [a_record(number) for number in range(3)]
 BROKEN = b'{"eventVersion": "1.01"ed, "password": "hunter2"}'
 NOTICED = Partition(TopicName.FILES_NOTICED, 0)
 LETTER = f"split:trails/{KEY}"
-TINY = SplitLimits(batch_bytes=4000, batch_s=1.0, whole_file_bytes=10_000, budget=Budget())
+TINY = SplitLimits(batch_bytes=4000, batch_s=1.0, budget=Budget())
 
 
 def a_split(files: dict[str, bytes], limits: SplitLimits | None = None) -> Split:
@@ -141,7 +142,7 @@ def test_a_broken_record_is_a_masked_dead_letter_and_its_neighbours_are_events()
 )
 def test_a_file_that_is_none_of_ours_is_quarantined(stored: bytes, reason: str) -> None:
     other = f"other-{KEY}"
-    limits = SplitLimits(MIB, 1.0, 64 * MIB, Budget(most_ratio=2))
+    limits = SplitLimits(MIB, 1.0, Budget(most_ratio=2))
     split = a_split({KEY: stored, other: trail_file(RECORDS)}, limits)
 
     split.run(a_notice(), a_notice(other))
@@ -270,14 +271,37 @@ def test_another_e_tag_starts_a_large_file_anew() -> None:
     assert split.rows[-1].records == 60
 
 
-def test_even_a_file_that_goes_whole_is_cut_where_memory_would_fill() -> None:
-    limits = SplitLimits(4000, 1.0, 10 * MIB, Budget())
-    split = a_split({KEY: trail_file(LARGE)}, limits)
+@pytest.mark.parametrize("fragment", [b"{}", b"null"])
+def test_a_file_of_fragments_is_left_after_a_thousand(fragment: bytes) -> None:
+    split = a_split({KEY: trail_file([*RECORDS, *[fragment] * 1500, *RECORDS])})
 
     split.run(a_notice())
 
-    assert len(split.commits) > 1
-    assert len(split.events) == len(LARGE)
+    assert (len(split.events), len(split.letters)) == (3, 1001)
+    assert (letter(split).reason, split.rows[-1].state) == ("too-many-fragments", "partial")
+
+
+def test_an_event_too_large_for_a_message_costs_nobody_else() -> None:
+    names = ",".join(['"pwd":1'] * 500_000)
+    large = record_text(a_record("large"))[:-1] + f',"x":{{{names}}}}}'.encode()
+    split = a_split({KEY: trail_file([*RECORDS, large, *RECORDS])})
+
+    split.run(a_notice())
+
+    assert len(split.events) == 6
+    assert [letter and letter.reason for letter in split.letters.values()] == ["too-large"]
+
+
+def test_records_without_an_id_are_told_apart_up_to_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("opstrail_ingest.raw_event.MOST_WITHOUT_ID", 5)
+    split = a_split({KEY: trail_file([a_record(None, x=number) for number in range(7)])})
+
+    split.run(a_notice())
+
+    assert len(split.events) == 5
+    assert {one and one.reason for one in split.letters.values()} == {"too-many-without-id"}
 
 
 def test_a_file_that_is_done_stays_so_when_its_object_is_removed() -> None:
@@ -300,6 +324,18 @@ def test_a_replay_that_fails_leaves_the_file_done_and_a_dead_letter() -> None:
 
     assert ["done"] == [row.state for row in split.rows]
     assert (letter(split).reason, letter(split).retry_at) == ("object-unavailable", None)
+
+
+def test_a_replay_that_succeeds_mends_one_that_failed() -> None:
+    split = a_split({KEY: trail_file(RECORDS)})
+    split.run(a_notice())
+    stored = split.objects.stored.pop(KEY)
+    split.run(a_notice(forced=True))
+    split.objects.stored[KEY] = stored
+
+    split.run(a_notice(forced=True))
+
+    assert split.letters == {LETTER: None}
 
 
 def test_an_object_that_cannot_be_read_waits_and_holds_up_nobody() -> None:
@@ -454,6 +490,24 @@ def test_what_is_ready_is_committed_before_a_store_that_is_away_is_waited_for() 
     assert len(split.commits) == 1
 
 
+def test_what_is_ready_is_committed_before_a_registry_that_is_away_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(schema_id: int) -> str:
+        raise Unavailable("registry", f"{schema_id}")
+
+    split = a_split({KEY: trail_file(RECORDS)})
+    records = [split.noticed(a_notice()), split.noticed(b"\0\0\0\0\x63body")]
+    monkeypatch.setattr("tests.support.splitting.NOTICES", Codec(FileNotice, 1, away))
+
+    working = split.stage().work(records, split.pulse)
+    split.commit(next(working))
+    with pytest.raises(Unavailable):
+        next(working)
+
+    assert len(split.events) == 3
+
+
 def test_an_abort_leaves_no_trace() -> None:
     split = a_split({KEY: trail_file(RECORDS)})
     stage = split.stage()
@@ -478,6 +532,38 @@ def test_a_file_that_kills_the_process_is_set_aside() -> None:
     assert (split.rows[0].state, split.rows[0].reason) == ("quarantined", "crashed")
     split.run(a_notice(e_tag="one"), stage=stage)
     assert split.events == []
+
+
+def test_a_replay_that_kills_the_process_leaves_the_file_done() -> None:
+    split = a_split({KEY: trail_file(RECORDS)})
+    split.run(a_notice())
+
+    split.commit(split.stage().set_aside(split.noticed(a_notice(forced=True))))
+
+    assert [row.state for row in split.rows] == ["done"]
+    assert letter(split).reason == "crashed"
+
+
+def test_a_crash_is_remembered_for_notices_without_an_e_tag() -> None:
+    split = a_split({KEY: trail_file(RECORDS)})
+    split.commit(split.stage().set_aside(split.noticed(a_notice())))
+
+    split.run(a_notice())
+    assert split.events == []
+
+    split.run(a_notice(retry_of=LETTER))
+    assert (len(split.events), split.letters) == (3, {LETTER: None})
+
+
+def test_a_crash_leaves_the_e_tag_that_was_known() -> None:
+    split = a_split({KEY: trail_file(LARGE)}, TINY)
+    stage = split.stage()
+    record = split.noticed(a_notice())
+    split.commit(next(stage.work([record], split.pulse)))
+
+    split.commit(stage.set_aside(record))
+
+    assert split.rows[-1].e_tag == split.rows[0].e_tag is not None
 
 
 def test_a_large_file_that_kills_the_process_keeps_what_was_split() -> None:

@@ -176,6 +176,12 @@ def test_the_manuals_own_sample_gives_one_record_and_one_fragment() -> None:
     ]
 
 
+def test_a_single_record_with_a_key_that_is_no_utf_8_is_a_record() -> None:
+    text = record_text(a_record(odd=1)).replace(b'"odd"', b'"od\xa1"')
+
+    assert [text] == [item.text for item in split(iter([text])) if isinstance(item, Element)]
+
+
 def test_what_follows_damage_is_marked_as_salvaged() -> None:
     found = items(trail_text([RECORDS[0], MANUAL_SAMPLE, RECORDS[1]]))
 

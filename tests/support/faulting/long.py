@@ -1,0 +1,164 @@
+"""Runs under faults for as long as one likes: `python -m tests.support.faulting.long --minutes 30`.
+
+Each run has a seed of its own, which is printed before it begins; `--seed` and `--only` replay one.
+The report is Markdown: machine, versions, seeds, the table, and everything that the checker found.
+"""
+
+import platform
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import confluent_kafka
+import psutil
+
+from opstrail_local import instance, versions
+from opstrail_local.places import default_cache
+from tests.support.faulting import scenarios
+from tests.support.faulting.fleet import DoesNotEnd, fleet_of
+from tests.support.faulting.result import Result, percentile, table
+from tests.support.faulting.scenarios import Scenario, carry_out
+from tests.support.installed import FEW_PARTITIONS, installed
+from tests.support.servers import Servers
+
+Made = Callable[[Servers], Scenario]
+EVENTS, FILES = 20_000, 200
+RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario
+    "failpoints": (
+        1,
+        lambda _: Scenario(partial(scenarios.at_every_point, times=2), 400, EVENTS),
+    ),
+    "kills": (
+        1,
+        lambda _: Scenario(
+            partial(scenarios.killed_and_stalled, kills=60),
+            FILES,
+            EVENTS,
+            settings=scenarios.SESSION,
+        ),
+    ),
+    "networks": (1, lambda _: Scenario(scenarios.over_bad_networks, FILES, EVENTS)),
+    "servers": (
+        1,
+        lambda servers: Scenario(
+            partial(scenarios.without_servers, servers=servers), FILES, EVENTS
+        ),
+    ),
+    "slow": (1, lambda _: Scenario(scenarios.too_slow, FILES, EVENTS)),
+    "node": (1, lambda _: Scenario(scenarios.with_a_node_gone, FILES, EVENTS)),
+    "coordinator": (
+        3,
+        lambda servers: Scenario(
+            partial(scenarios.without_the_coordinator, servers=servers, times=5), FILES, EVENTS
+        ),
+    ),
+}
+
+
+@contextmanager
+def servers_of(brokers: int) -> Iterator[Servers]:
+    """Start servers that may be killed; stop them at the end."""
+    with tempfile.TemporaryDirectory(prefix="opstrail-faults-") as folder:
+        state = Path(folder) / "servers"
+        try:
+            addresses = instance.up(state, cache=default_cache(), kafka_nodes=brokers)
+            yield Servers(addresses, "local", state)
+        finally:
+            instance.down(state, delete_data=True)
+
+
+def one(name: str, servers: Servers, seed: int) -> Result:
+    """Carry out one run; one that does not end is a finding too."""
+    scenario = RUNS[name][1](servers)
+    with (
+        tempfile.TemporaryDirectory(prefix="opstrail-faults-") as folder,
+        installed(servers, Path(folder), **FEW_PARTITIONS) as own,
+        fleet_of(own, Path(folder) / "fleet", **(scenario.settings or {})) as fleet,
+    ):
+        began = time.monotonic()
+        try:
+            return carry_out(name, scenario, fleet, seed)
+        except DoesNotEnd as error:
+            seconds = time.monotonic() - began
+            lost, found = scenario.events, [f"I8 does not end: {error}"]
+            return Result(name, seed, fleet.faults, 0, lost, 0, (0, 0), [], seconds, found)
+
+
+@click.command()
+@click.option("--minutes", type=float, default=30.0, help="How long; a run is not cut off.")
+@click.option("--seed", type=int, default=None, help="The first run's seed; the next ones follow.")
+@click.option("--only", type=click.Choice(sorted(RUNS)), multiple=True, help="These runs alone.")
+@click.option("--report", type=click.Path(path_type=Path), default=None, help="Write it there too.")
+def main(minutes: float, seed: int | None, only: tuple[str, ...], report: Path | None) -> None:
+    """Make things go wrong for so long, and report. Ends with 1 where anything was found."""
+    seed = random.SystemRandom().randrange(1, 10**6) if seed is None else seed
+    until = time.monotonic() + minutes * 60
+    results: list[Result] = []
+    for brokers in (1, 3):
+        names = [n for n in RUNS if RUNS[n][0] == brokers and (not only or n in only)]
+        # The last fifth of the time is for three brokers.
+        end = (
+            until if brokers == max(RUNS[n][0] for n in (only or RUNS)) else (until - minutes * 12)
+        )
+        if names:
+            with servers_of(brokers) as servers:
+                first = True
+                while first or time.monotonic() < end:
+                    first = False
+                    for name in names:
+                        click.echo(f"{name}: seed {seed}", err=True)
+                        results.append(one(name, servers, seed))
+                        click.echo(" | ".join(results[-1].row()), err=True)
+                        for each in results[-1].found:
+                            click.echo(f"  {each}", err=True)
+                        seed += 1
+                        if time.monotonic() > end:
+                            break
+    text = told(results)
+    click.echo(text)
+    if report is not None:
+        report.write_text(text + "\n")
+    sys.exit(1 if any(result.found for result in results) else 0)
+
+
+def told(results: list[Result]) -> str:
+    """Return the report."""
+    resumed = [seconds for result in results for seconds in result.resumed_s]
+    faults = scenarios.total(results)
+    found = [f"- {r.name}, seed {r.seed}: {each}" for r in results for each in r.found]
+    machine = (
+        f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, "
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    )
+    servers = (
+        f"Kafka {versions.KAFKA}, registry Apicurio {versions.REGISTRY}, OpenSearch "
+        f"{versions.OPENSEARCH}, moto {version('moto')}; librdkafka "
+        f"{confluent_kafka.libversion()[0]}"
+    )
+    lines = [
+        f"- machine: {machine}",
+        f"- servers: {servers}",
+        f"- faults: {faults.total():,} over {sum(r.events for r in results):,} events",
+        f"- resumed after p50 {percentile(resumed, 50):.1f} s, p95 {percentile(resumed, 95):.1f} s",
+        "",
+        table(results),
+        "",
+        "| fault | times |",
+        "| --- | --- |",
+        *(f"| {kind} | {number} |" for kind, number in sorted(faults.items())),
+        "",
+        "Found by the checker: " + ("nothing." if not found else ""),
+        *found,
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
