@@ -184,16 +184,24 @@ def test_a_role_may_do_what_its_table_says_and_nothing_else(
 
 def operations(ask: Callable[..., Mapping[str, Any]], of: Any) -> Mapping[str, set[str]]:
     """Return what the client may do, as the broker tells it; what it refuses is left out."""
-    found = {}
-    for name, future in ask(of, include_authorized_operations=True, request_timeout=20).items():
+    while True:
+        found = {}
+        futures = ask(of, include_authorized_operations=True, request_timeout=20)
         try:
-            described = future.result()
+            for name, future in futures.items():
+                try:
+                    described = future.result()
+                except KafkaException as error:
+                    if "AUTHORIZATION_FAILED" not in error.args[0].name():
+                        raise
+                else:
+                    found[name] = {_NAMES[each] for each in described.authorized_operations}
         except KafkaException as error:
-            if "AUTHORIZATION_FAILED" not in error.args[0].name():
+            if not error.args[0].retriable() and "LOAD_IN_PROGRESS" not in error.args[0].name():
                 raise
+            time.sleep(0.2)  # the coordinator was just made
         else:
-            found[name] = {_NAMES[each] for each in described.authorized_operations}
-    return found
+            return found
 
 
 def test_services_need_no_more_than_their_tables(
