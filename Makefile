@@ -29,7 +29,8 @@ unit: setup  ## unit and contract tests that need no servers
 	$(BIN)/python -m pytest -q -n 2 -m "not servers" $(FAST_TESTS)
 
 test: lint  ## everything: the checks, then all tests, on real servers (the header says which)
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -q -n 2 -m "not servers" $(FAST_TESTS) tests/chart
+	$(BIN)/python -m pytest tests $(foreach folder,$(FAST_TESTS) tests/chart,--ignore=$(folder))
 
 chart: setup  ## the Helm chart: lint, every values file, schemas of Kubernetes 1.31-1.37 (<= 60 s)
 	$(BIN)/python -m pytest -q -n 2 tests/chart
