@@ -29,8 +29,8 @@ unit: setup  ## unit and contract tests that need no servers
 	$(BIN)/python -m pytest -q -n 2 -m "not servers" $(FAST_TESTS)
 
 test: lint  ## everything: the checks, then all tests, on real servers (the header says which)
-	$(BIN)/python -m pytest -q -n 2 -m "not servers" $(FAST_TESTS) tests/chart
-	$(BIN)/python -m pytest tests $(foreach folder,$(FAST_TESTS) tests/chart,--ignore=$(folder))
+	$(BIN)/python -m pytest -q -n 2 -m "fast and not servers" $(FAST_TESTS) tests/chart
+	$(BIN)/python -m pytest -m "servers or not fast" tests
 
 chart: setup  ## the Helm chart: lint, every values file, schemas of Kubernetes 1.31-1.37 (<= 60 s)
 	$(BIN)/python -m pytest -q -n 2 tests/chart
