@@ -146,6 +146,7 @@ def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None
     offsets = wire.at_random(
         {wire.TXN_OFFSET_COMMIT: [wire.ReplyLost(), wire.NeverSent()]}, share=0.01, seed=seed
     )
+    commits, offsets = wire.at_most(12, commits), wire.at_most(3, offsets)
     fleet.kafka.faults = lambda kind: commits(kind) or offsets(kind)
     fleet.opensearch.faults = web.at_random(
         [

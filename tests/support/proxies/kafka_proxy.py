@@ -248,3 +248,17 @@ def at_random(choices: Mapping[int, list[Fault]], *, share: float, seed: int) ->
         return None
 
     return faults
+
+
+def at_most(number: int, faults: Faults) -> Faults:
+    """Return the first so many of these faults, and none after them."""
+    left = [number]
+    lock = threading.Lock()
+
+    def some(kind: int) -> Fault | None:
+        with lock:
+            found = faults(kind) if left[0] else None
+            left[0] -= found is not None
+            return found
+
+    return some

@@ -18,6 +18,7 @@ from tests.support.proxies.kafka_proxy import (
     NeverSent,
     ReplyCut,
     ReplyLost,
+    at_most,
     at_random,
     nth,
 )
@@ -193,3 +194,11 @@ def test_faults_at_random_are_those_of_the_seed() -> None:
     assert of(4) == of(4)
     assert {True, False} == set(of(4))
     assert at_random({END_TXN: [NeverSent()]}, share=1.0, seed=4)(PRODUCE) is None
+
+
+def test_no_more_faults_come_than_were_asked_for() -> None:
+    faults = at_most(2, at_random({END_TXN: [NeverSent()]}, share=1.0, seed=1))
+
+    found = [faults(END_TXN), faults(PRODUCE), faults(END_TXN), faults(END_TXN)]
+
+    assert [NeverSent(), None, NeverSent(), None] == found
