@@ -95,8 +95,20 @@ def step_of(begin_ms: int, end_ms: int) -> int:
     return next((step for step in _STEPS if span <= step * (MOST_BARS - 1)), _STEPS[-1])
 
 
-def request(bounds: tuple[int, int] | None) -> dict[str, Any]:
-    """Return the aggregations of the facets, and of the histogram within bounds."""
+def request(filters: Filters, bounds: tuple[int, int] | None) -> dict[str, Any]:
+    """Return the aggregations of a question that is asked without its chips.
+
+    `shown` is what the chips leave, counted in all ways; `hidden.<chip>` what each hides.
+    """
+    chips = [_chip_query(name) for name in CHIPS if is_on(filters, name)]
+    shown = {"bool": {"filter": chips or [{"match_all": {}}]}}
+    return {
+        "shown": {"filter": shown, "aggs": _counts_request(bounds)},
+        **{f"hidden.{name}": each for name, each in hidden_request(filters).items()},
+    }
+
+
+def _counts_request(bounds: tuple[int, int] | None) -> dict[str, Any]:
     asked: dict[str, Any] = {
         name: {"terms": {"field": field, "size": FACET_SIZE}} for name, field in FACETS.items()
     }
@@ -165,10 +177,11 @@ def _chip_query(name: str) -> dict[str, Any]:
     return {"bool": {"should": queries, "minimum_should_match": 1}}
 
 
-def facets_of(
-    total: int, answer: Json, bounds: tuple[int, int] | None, hidden: Mapping[str, int]
-) -> Facets:
-    """Return the counts of an answer."""
+def facets_of(answer: Json, bounds: tuple[int, int] | None, chips: Sequence[str]) -> Facets:
+    """Return the counts of an answer to `request`; `chips` are those that are on."""
+    hidden = {name: answer[f"hidden.{name}"]["doc_count"] for name in chips}
+    answer = answer["shown"]
+    total = answer["doc_count"]
     outcomes = {
         name: answer["outcomes"]["buckets"][name]["doc_count"] for name in ("denied", "failed")
     }

@@ -100,25 +100,14 @@ class History:
     def facets(self, who: Principal, filters: Filters) -> Facets:
         """Return counts by field and over time, and how many events the page's chips hide."""
         bounds = self._bounds(who, filters)
-        total, answer = self._reader.counted(
-            self._names.events,
-            Ask(
-                query=event_query(filters, who.scope),
-                aggregations=facet_counts.request(bounds),
-                total=True,
-            ),
+        chips = [name for name in facet_counts.CHIPS if facet_counts.is_on(filters, name)]
+        # One question for both: what the chips leave is counted in all ways, and what they hide.
+        ask = Ask(
+            query=event_query(filters.without(*chips), who.scope),
+            aggregations=facet_counts.request(filters, bounds),
         )
-        return facet_counts.facets_of(total, answer, bounds, self.hidden(who, filters))
-
-    def hidden(self, who: Principal, filters: Filters) -> Mapping[str, int]:
-        """Return how many events each of the page's chips hides."""
-        asked = facet_counts.hidden_request(filters)
-        if not asked:
-            return {}
-        without = filters.without(*asked)
-        ask = Ask(query=event_query(without, who.scope), aggregations=asked)
         _, answer = self._reader.counted(self._names.events, ask)
-        return {name: answer[name]["doc_count"] for name in asked}
+        return facet_counts.facets_of(answer, bounds, chips)
 
     def last_day(self, who: Principal, filters: Filters) -> int | None:
         """Return the beginning, in ms, of the last day (UTC) that holds events like these.

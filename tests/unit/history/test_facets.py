@@ -21,9 +21,14 @@ def test_there_are_few_enough_bars_of_any_time(span):
 
 
 def test_terms_never_ask_for_values_that_no_event_has():
-    for asked in facets.request((0, DAY)).values():
+    shown = facets.request(CHIPS, (0, DAY))["shown"]
+    assert 2 == len(shown["filter"]["bool"]["filter"])
+    for asked in shown["aggs"].values():
         assert "min_doc_count" not in asked.get("terms", {})
-    assert "histogram" not in facets.request(None)
+    bare = facets.request(Filters(), None)
+    assert {"shown"} == bare.keys()
+    assert [{"match_all": {}}] == bare["shown"]["filter"]["bool"]["filter"]
+    assert "histogram" not in bare["shown"]["aggs"]
 
 
 def test_a_chip_hides_what_the_other_one_shows():
@@ -54,13 +59,15 @@ def test_an_answer_becomes_counts():
         "histogram": {"bars": {"buckets": [{"key": 60_000, "doc_count": 7}]}},
     }
 
-    found = facets.facets_of(7, answer, (0, 3_600_000), {"readOnly": 3})
+    shown = {"shown": {**answer, "doc_count": 7}, "hidden.readOnly": {"doc_count": 3}}
+
+    found = facets.facets_of(shown, (0, 3_600_000), ["readOnly"])
 
     assert (Bucket("1", 5, "prod"), Bucket("2", 2)) == found.counts["account"]
     assert (Bucket("allowed", 5), Bucket("denied", 2)) == found.outcomes
     assert Histogram(60_000, ((60_000, 7),)) == found.histogram
     assert {"readOnly": 3} == found.hidden
-    assert facets.facets_of(7, answer, None, {}).histogram is None
+    assert facets.facets_of(shown, None, []).histogram is None
 
 
 def test_bounds_are_times_that_can_be():
