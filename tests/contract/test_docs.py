@@ -147,3 +147,15 @@ def test_the_policy_of_the_installation_page_names_what_the_code_asks_for() -> N
     code = (TOP / "cli/opstrail_cli/checkup.py").read_text()
 
     assert set(re.findall(r'"((?:s3|sqs|kms):\w+)"', code)) == granted
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (TOP / "zensical.toml").read_text()
+    named = set(re.findall(r'"([^"]+\.md)"', text))
+    there = {
+        str(path.relative_to(TOP / "docs"))
+        for path in (TOP / "docs").rglob("*.md")
+        if "adr" not in path.parts
+    }
+
+    assert there | {"adr/README.md"} == named
