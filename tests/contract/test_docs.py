@@ -74,10 +74,12 @@ def test_commands_in_it_exist_with_their_options(page: Path) -> None:
     for block in blocks(page, "sh", "bash", "console"):
         text = block["text"].replace("\\\n", " ")
         for line in text.splitlines():
-            words = line.strip().removeprefix("$ ")
-            start = re.search(r"(?:^|-- *|\| *)opstrail (?P<rest>.*)", words)
-            if start and "helm " not in words:
-                check(shlex.split(start["rest"].replace("…", "x").replace("'", "")))
+            for part in re.split(r"\s(?:\||&&|;)\s", line):
+                words = part.strip().removeprefix("$ ")
+                start = re.search(r"(?:^|-- *)opstrail (?P<rest>.*)", words)
+                if start and "helm " not in words:
+                    rest = start["rest"].replace("…", "x").replace("'", "")
+                    check(shlex.split(rest, comments=True))
 
 
 def check(words: list[str]) -> None:
