@@ -59,12 +59,14 @@ class HistoryProcess:
     process: subprocess.Popen[bytes] | None = None
 
     def ready(self) -> bool:
-        """Wait until it answers; whether it does."""
+        """Wait until it answers; whether it does. One we did not start is not ours to check."""
+        if self.process is None:
+            return True
         until = time.monotonic() + _READY_WITHIN_S
         while time.monotonic() < until:
             if answers(self.url):
                 return True
-            if self.process is not None and self.process.poll() is not None:
+            if self.process.poll() is not None:
                 return False
             time.sleep(_LOOK_AGAIN_S)
         return False

@@ -6,6 +6,7 @@ from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPart
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from opstrail_runtime.kafka_errors import error_of, settled, translated
+from opstrail_runtime.kafka_log import offsets_listed
 from opstrail_runtime.topic_names import TopicNames
 from opstrail_schemas.topics import TopicName
 
@@ -49,9 +50,7 @@ class KafkaLags:
             for full, topic in described.items()
             for info in topic.partitions
         ]
-        found = settled(
-            self._admin.list_offsets(dict.fromkeys(partitions, _LATEST), request_timeout=TIMEOUT_S)
-        )
+        found = offsets_listed(self._admin, dict.fromkeys(partitions, _LATEST))
         return {(at.topic, at.partition): end.offset for at, end in found.items()}
 
     def behind(self, group: str, ends: Mapping[tuple[str, int], int]) -> int:

@@ -1,6 +1,8 @@
 """Partitions read from outside any group on librdkafka: the real `Log`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
 
 from confluent_kafka import (
     Consumer,
@@ -26,6 +28,25 @@ POLL_S = 0.02  # consume() waits this long for its last message; partitions end 
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own code
+
+
+def offsets_listed(
+    admin: AdminClient,
+    asked: Mapping[TopicPartition, OffsetSpec],
+    isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+) -> dict[TopicPartition, Any]:
+    """Return offsets of partitions. Raises Unavailable; asked again it may know better."""
+    try:
+        return settled(
+            admin.list_offsets(dict(asked), isolation_level=isolation, request_timeout=TIMEOUT_S)
+        )
+    except Unavailable:
+        # The client keeps who led a partition, and how often that had changed, from before: once a
+        # broker was started again it got FENCED_LEADER_EPOCH for ever (librdkafka 2.16, found with
+        # tests/faults). Asking for the topics makes it learn.
+        with suppress(KafkaException):
+            admin.list_topics(timeout=TIMEOUT_S)
+        raise
 
 
 class KafkaLog:
@@ -94,11 +115,7 @@ class KafkaLog:
 
     def _offset(self, partition: Partition, spec: OffsetSpec, isolation: IsolationLevel) -> int:
         at = TopicPartition(self._names.full(partition.topic), partition.number)
-        answers = settled(
-            self._admin.list_offsets(
-                {at: spec}, isolation_level=isolation, request_timeout=TIMEOUT_S
-            )
-        )
+        answers = offsets_listed(self._admin, {at: spec}, isolation)
         offset: int = answers[at].offset
         return offset
 

@@ -15,6 +15,7 @@ TIMEOUT_S = 10.0
 MOST_BYTES = 8 * 1024 * 1024  # of values in one poll: 2,000 large records took store to 480 MiB
 STEP = 100  # records taken at a time until then
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own code
+_TOO_LATE = KafkaError._MAX_POLL_EXCEEDED  # noqa: SLF001
 # Passing troubles of a client that reconnects by itself: it goes on polling.
 _PASSING = frozenset(
     {
@@ -22,7 +23,6 @@ _PASSING = frozenset(
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._TIMED_OUT,  # noqa: SLF001
         KafkaError._RESOLVE,  # noqa: SLF001
-        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - partitions are lost: a callback tells
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -69,6 +69,7 @@ class KafkaSource:
         self._ends: dict[Partition, int] = {}
         self._held = False
         self._stash: list[Message] = []
+        self._too_late = False
 
     def poll(self, *, timeout_s: float, most_records: int) -> Batch:
         """Return records as soon as there are any."""
@@ -91,6 +92,8 @@ class KafkaSource:
                 if taken >= most_records or size >= MOST_BYTES:
                     break
                 messages = self._consumer.consume(min(STEP, most_records - taken), 0)
+            if self._too_late:
+                self._join_anew()
         except KafkaException as error:
             raise translated(error_of(error), slot=self._slot) from error
         if self._held:
@@ -108,10 +111,22 @@ class KafkaSource:
             error = message.error()
             if error is None or error.code() == _END:
                 self._stash.append(message)
+            elif error.code() == _TOO_LATE:
+                self._too_late = True
             elif error.code() not in _PASSING:  # errors may come without a partition
                 failed = error
         if failed is not None:
             raise translated(failed, slot=self._slot)
+
+    def _join_anew(self) -> None:
+        """Leave the group and come back: nothing less is certain after a poll that came too late.
+
+        A static member that gave up partitions meanwhile may not tell the group that it did: then
+        nobody has them, for ever (librdkafka 2.16, cooperative-sticky; found with tests/faults).
+        """
+        self._too_late = False
+        self._consumer.unsubscribe()
+        self._subscribed = False
 
     def _records(self) -> list[Record]:
         """Return the records that were kept."""

@@ -171,6 +171,8 @@ class Installed:
             "XDG_STATE_HOME": str(state),
             "LOGNAME": name,  # part of the names of a run's slots
             "PYTHONUNBUFFERED": "1",
+            # Named, so that `run` leaves none behind: it would outlive the tests.
+            "OPSTRAIL_HISTORY__URL": "http://127.0.0.1:9",
             **servers.environment(),
             **settings,
         }

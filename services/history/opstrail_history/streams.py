@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
@@ -67,7 +67,7 @@ class Export:
         """Read the first page. Raises Unavailable."""
         self._first = next(self._pages, ())
 
-    async def sent(self, ended: Callable[[int], None]) -> AsyncIterator[bytes]:
+    async def sent(self, ended: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
         """Yield the download, each piece read in a thread; what is open is closed at the end.
 
         `ended` is told how many events it held, however it ended.

@@ -162,8 +162,10 @@ def test_an_event_is_opened_beside_the_list_with_what_belongs_to_it(page, sample
     expect(details.locator("#raw")).to_contain_text('"eventName": "CreateDeployment"')
     expect(rows(page).first).to_have_class(re.compile("chosen"))
     assert "event=" in page.url
-    details.locator(".related a.open").first.click()
-    expect(details.locator("h2")).not_to_be_empty()
+    link = details.locator(".related a.open").first
+    leads_to = sample_url + link.get_attribute("href")
+    link.click()
+    expect(page).to_have_url(leads_to)
     page.go_back()
     expect(details.locator("h2")).to_have_text("CreateDeployment")
     page.reload()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
@@ -42,6 +43,8 @@ class Looks:
             except KafkaException:
                 if time.monotonic() > give_up:
                     raise
+                with suppress(KafkaException):  # see kafka_log.py: else it may never learn
+                    self._admin.list_topics(timeout=TIMEOUT_S)
                 time.sleep(LOOK_AGAIN_S)
 
     def _behind(self) -> dict[str, int]:

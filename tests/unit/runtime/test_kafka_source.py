@@ -51,11 +51,16 @@ class Consumer:
 
     def __init__(self) -> None:
         self.answers: list[list[Told] | Callable[[], list[Told]]] = []
+        self.subscriptions: list[str] = []
         self.revoke: Callable[[Any, list[TopicPartition]], None]
+
+    def unsubscribe(self) -> None:
+        self.subscriptions.append("left")
 
     def subscribe(
         self, _topics: list[str], *, on_assign: Any, on_revoke: Any, on_lost: Any
     ) -> None:
+        self.subscriptions.append("joined")
         self.revoke = on_lost
         on_assign(self, [TopicPartition(NAMES.full(IN.topic), IN.number)])
 
@@ -144,3 +149,12 @@ def test_a_poll_ends_when_it_has_enough_bytes(
 
     assert [0, 1, 2] == [record.offset for record in records]
     assert [3] == [r.offset for r in source.poll(timeout_s=0, most_records=100).records]
+
+
+def test_a_member_that_polled_too_late_joins_anew(consumer: Consumer, source: KafkaSource) -> None:
+    consumer.answers = [[Told(None, KafkaError._MAX_POLL_EXCEEDED)], []]
+
+    for _ in range(3):
+        source.poll(timeout_s=0, most_records=10)
+
+    assert ["joined", "left", "joined"] == consumer.subscriptions
