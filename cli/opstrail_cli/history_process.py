@@ -59,7 +59,7 @@ class HistoryProcess:
     process: subprocess.Popen[bytes] | None = None
 
     def ready(self) -> bool:
-        """Wait until it answers; whether it does. One that we did not start is not checked."""
+        """Wait until it answers; whether it does. One we did not start is not ours to check."""
         if self.process is None:
             return True
         until = time.monotonic() + _READY_WITHIN_S

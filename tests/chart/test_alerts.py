@@ -128,6 +128,18 @@ CASES: Mapping[str, Case] = {
         {'opstrail_records_expired_total{stage="store"}': "9x60"},
         30,
     ),
+    "OpstrailHistoryErrors": Case(
+        {
+            'opstrail_history_requests_total{route="/api",status="503"}': "0+2x60",
+            'opstrail_history_requests_total{route="/api",status="200"}': "0+10x60",
+        },
+        # Wrong questions are the callers'.
+        {
+            'opstrail_history_requests_total{route="/api",status="400"}': "0+9x60",
+            'opstrail_history_requests_total{route="/api",status="200"}': "0+10x60",
+        },
+        40,
+    ),
     "OpstrailVersionsDiffer": Case(
         {
             'opstrail_build_info{version="1",pod="a"}': "1x200",

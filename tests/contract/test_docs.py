@@ -74,11 +74,12 @@ def test_commands_in_it_exist_with_their_options(page: Path) -> None:
     for block in blocks(page, "sh", "bash", "console"):
         text = block["text"].replace("\\\n", " ")
         for line in text.splitlines():
-            words = line.strip().removeprefix("$ ")
-            start = re.search(r"(?:^|-- *|\| *)opstrail (?P<rest>.*)", words)
-            if start and "helm " not in words:
-                words = start["rest"].partition(" | ")[0].replace("…", "x").replace("'", "")
-                check(shlex.split(words, comments=True))
+            for part in re.split(r"\s(?:\||&&|;)\s", line):
+                words = part.strip().removeprefix("$ ")
+                start = re.search(r"(?:^|-- *)opstrail (?P<rest>.*)", words)
+                if start and "helm " not in words:
+                    rest = start["rest"].replace("…", "x").replace("'", "")
+                    check(shlex.split(rest, comments=True))
 
 
 def check(words: list[str]) -> None:
@@ -148,3 +149,15 @@ def test_the_policy_of_the_installation_page_names_what_the_code_asks_for() -> N
     code = (TOP / "cli/opstrail_cli/checkup.py").read_text()
 
     assert set(re.findall(r'"((?:s3|sqs|kms):\w+)"', code)) == granted
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (TOP / "zensical.toml").read_text()
+    named = set(re.findall(r'"([^"]+\.md)"', text))
+    there = {
+        str(path.relative_to(TOP / "docs"))
+        for path in (TOP / "docs").rglob("*.md")
+        if "adr" not in path.parts
+    }
+
+    assert there | {"adr/README.md"} == named

@@ -230,7 +230,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
     ),
-    "Enrich": (
+    "Enrich and history": (
         Panel(
             "Facts known", "short", ((f"max by (topic) (opstrail_enrich_facts{_I})", "{{topic}}"),)
         ),
@@ -238,6 +238,11 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Identities in the window of repeats",
             "short",
             ((f"sum by (pod) (opstrail_enrich_window_identities{_I})", "{{pod}}"),),
+        ),
+        Panel(
+            "Searches by status",
+            "cps",
+            ((f"sum by (status) (rate(opstrail_history_requests_total{_I}[5m]))", "{{status}}"),),
         ),
         Panel(
             "Versions",
