@@ -88,7 +88,8 @@ def test_cost_of_an_event(events: list[RawEvent], figure: Figure) -> None:
     for value in values:
         RAW.decode(value)
     decoded = time.perf_counter()
-    enrichments = [enrich(event, Catalogs()) for event in events]
+    empty = Catalogs()
+    enrichments = [enrich(event, empty) for event in events]
     enriched = time.perf_counter()
     for value, enrichment in zip(values, enrichments, strict=True):
         append_enrichment(value, enrichment, raw_codec=RAW, enriched_codec=ENRICHED)
@@ -202,10 +203,9 @@ def test_window(figure: Figure) -> None:
 
 
 def test_restore(events: list[RawEvent], figure: Figure) -> None:
+    empty = Catalogs()
     values = [
-        append_enrichment(
-            RAW.encode(e), enrich(e, Catalogs()), raw_codec=RAW, enriched_codec=ENRICHED
-        )
+        append_enrichment(RAW.encode(e), enrich(e, empty), raw_codec=RAW, enriched_codec=ENRICHED)
         for e in events
     ]
     at = Partition(TopicName.EVENTS_ENRICHED, 0)

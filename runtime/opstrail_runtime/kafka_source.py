@@ -1,6 +1,6 @@
 """A consumer group member on librdkafka: the real `Source`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -13,6 +13,7 @@ from opstrail_schemas.topics import TopicName
 
 TIMEOUT_S = 10.0
 MOST_BYTES = 8 * 1024 * 1024  # of values in one poll: 2,000 large records took store to 480 MiB
+_NOTICED_WITHIN_S = 1.0  # the coordinator looks at sessions that end
 STEP = 100  # records taken at a time until then
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own code
 _TOO_LATE = KafkaError._MAX_POLL_EXCEEDED  # noqa: SLF001
@@ -51,15 +52,26 @@ class KafkaSource:
     """Reads topics as a member of a group. The consumer is built in wiring and not subscribed yet.
 
     It must be configured with `enable.auto.commit=false`, `enable.partition.eof=true`,
-    `auto.offset.reset=error` and a cooperative assignor (or the consumer protocol).
+    `auto.offset.reset=error` and a cooperative assignor (or the consumer protocol). `session_s` is
+    its session timeout.
     """
 
     def __init__(
-        self, consumer: Consumer, topics: Sequence[TopicName], names: TopicNames, *, slot: str
+        self,
+        consumer: Consumer,
+        topics: Sequence[TopicName],
+        names: TopicNames,
+        *,
+        slot: str,
+        session_s: float,
+        monotonic: Callable[[], float],
     ) -> None:
         self._consumer = consumer
         self._names = names
         self._slot = slot
+        self._session_s = session_s
+        self._monotonic = monotonic
+        self._away_until = 0.0
         self._topics = topics
         self._subscribed = False
         self._generation = 0
@@ -73,7 +85,7 @@ class KafkaSource:
 
     def poll(self, *, timeout_s: float, most_records: int) -> Batch:
         """Return records as soon as there are any."""
-        if not self._subscribed:
+        if not self._subscribed and self._monotonic() >= self._away_until:
             self._consumer.subscribe(
                 [self._names.full(topic) for topic in self._topics],
                 on_assign=self._on_assign,
@@ -119,14 +131,17 @@ class KafkaSource:
             raise translated(failed, slot=self._slot)
 
     def _join_anew(self) -> None:
-        """Leave the group and come back: nothing less is certain after a poll that came too late.
+        """Leave the group, and come back when it has noticed, after a poll that came too late.
 
-        A static member that gave up partitions meanwhile may not tell the group that it did: then
-        nobody has them, for ever (librdkafka 2.16, cooperative-sticky; found with tests/faults).
+        A static member that comes back within its session gets the assignment that it had, without
+        a rebalance (KIP-345). Where that waits for partitions which it gave up unheard, nobody has
+        them, for ever (librdkafka 2.16, cooperative-sticky; found with tests/faults). When its
+        session has ended the group is balanced anew, and so once more when it joins.
         """
         self._too_late = False
         self._consumer.unsubscribe()
         self._subscribed = False
+        self._away_until = self._monotonic() + self._session_s + _NOTICED_WITHIN_S
 
     def _records(self) -> list[Record]:
         """Return the records that were kept."""

@@ -106,7 +106,16 @@ def new_source(
             **security_properties(settings, msk_token),
         }
     )
-    return KafkaSource(consumer, topics, names, slot=slot)
+    told = settings.librdkafka.get("session.timeout.ms")
+    session_ms = SESSION_TIMEOUT_MS if told is None else float(told.get_secret_value())
+    return KafkaSource(
+        consumer,
+        topics,
+        names,
+        slot=slot,
+        session_s=session_ms / 1000,
+        monotonic=time.monotonic,
+    )
 
 
 def new_lags(settings: KafkaSettings) -> KafkaLags:

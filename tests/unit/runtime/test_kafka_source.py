@@ -75,6 +75,19 @@ class Consumer:
         return lambda *_: None
 
 
+class Clock:
+    """A clock that is moved."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+TIMES: Any = {"session_s": 10.0, "monotonic": CLOCK}
+
+
 @pytest.fixture
 def consumer() -> Consumer:
     return Consumer()
@@ -82,7 +95,7 @@ def consumer() -> Consumer:
 
 @pytest.fixture
 def source(consumer: Consumer) -> KafkaSource:
-    source = KafkaSource(consumer, [IN.topic], NAMES, slot="s")  # type: ignore[arg-type]
+    source = KafkaSource(consumer, [IN.topic], NAMES, slot="s", **TIMES)  # type: ignore[arg-type]
     source.poll(timeout_s=0, most_records=10)
     source.changes()
     source.begin({IN: 0})
@@ -140,7 +153,7 @@ def test_a_poll_ends_when_it_has_enough_bytes(
     consumer: Consumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("opstrail_runtime.kafka_source.MOST_BYTES", 3)
-    source = KafkaSource(consumer, [IN.topic], NAMES, slot="s.0")  # type: ignore[arg-type]
+    source = KafkaSource(consumer, [IN.topic], NAMES, slot="s.0", **TIMES)  # type: ignore[arg-type]
     source.poll(timeout_s=0, most_records=100)
     source.begin({IN: 0})
     consumer.answers = [[Told(0)], [Told(1), Told(2)], [Told(3)]]
@@ -153,8 +166,13 @@ def test_a_poll_ends_when_it_has_enough_bytes(
 
 def test_a_member_that_polled_too_late_joins_anew(consumer: Consumer, source: KafkaSource) -> None:
     consumer.answers = [[Told(None, KafkaError._MAX_POLL_EXCEEDED)], []]
+    CLOCK.now = 100.0
 
     for _ in range(3):
         source.poll(timeout_s=0, most_records=10)
+    early = list(consumer.subscriptions)
+    CLOCK.now += 11  # a second after the end of its session
+    source.poll(timeout_s=0, most_records=10)
 
+    assert ["joined", "left"] == early
     assert ["joined", "left", "joined"] == consumer.subscriptions
