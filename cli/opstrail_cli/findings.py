@@ -60,7 +60,7 @@ def of_opensearch_version(text: str) -> Finding:
 def of_disk(node: str, used_percent: int) -> Finding:
     """Judge how full a node's disk is: at 95 % OpenSearch blocks writes by default."""
     what = f"the disk of {node} is {used_percent} % full"
-    mend = "add disk or nodes, or shorten the retention: opstrail store retention"
+    mend = "add disk or nodes, or close and delete the oldest indices of events"
     if used_percent >= DISK_BAD:
         return bad("opensearch", what, mend)
     if used_percent >= DISK_WARNING:

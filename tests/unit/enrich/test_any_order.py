@@ -219,7 +219,7 @@ def test_any_order_ends_in_the_same_documents(seed: int, summed: Summed) -> None
     imports = imported(random.Random(seed), records)
     learnt = [fact for event in events.values() for fact in facts_of(event)]
     wanted = expected(events.values(), [*learnt, *imports])
-    repaired = 0
+    repaired = otherwise = 0
 
     for order in range(ORDERS):
         rng = random.Random(seed * 1_000 + order)
@@ -241,12 +241,13 @@ def test_any_order_ends_in_the_same_documents(seed: int, summed: Summed) -> None
                 repaired += world.repair(events)
         repaired += world.repair(events)
 
-        assert wanted == world.store
+        otherwise += wanted != world.store
         assert 0 == world.repair(events), "a second repair finds nothing"
     for name, number, goal in (
         ("permutations", ORDERS, "at least 300"),
-        ("permutations that end otherwise", 0, "0"),
+        ("permutations that end otherwise", otherwise, "0"),
         ("facts learnt from the trail", len({*map(digest_of, learnt)}), "none set"),
         ("repairs", repaired, "none set"),
     ):
         summed(f"any order, in memory: {name}", number, goal)
+    assert 0 == otherwise
