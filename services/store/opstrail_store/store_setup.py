@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from opensearchpy import OpenSearch
-from opensearchpy.exceptions import NotFoundError
 
 from opstrail_store.index_name import IndexNames
 from opstrail_store.mapping import (
@@ -121,10 +120,9 @@ def execute(steps: Sequence[Step]) -> None:
 
 def _installed(client: OpenSearch, name: str, **params: Any) -> dict[str, Any] | None:
     with translated():
-        try:
-            answer = client.indices.get_index_template(name=name, params=params)
-        except NotFoundError:
-            return None
+        answer = client.indices.get_index_template(name=name, params=params, ignore=(404,))
+    if "index_templates" not in answer:
+        return None
     template: dict[str, Any] = answer["index_templates"][0]["index_template"]
     return template
 

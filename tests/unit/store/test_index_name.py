@@ -56,8 +56,7 @@ def test_only_what_is_older_than_the_horizon_is_expired(time, horizon, expired):
 def test_an_index_tells_its_time_by_its_name(index, times):
     found = IndexNames("x", "day").times_of(index)
 
-    if times is None:
-        assert found is None
-    else:
-        days = [datetime.fromtimestamp(ms / 1000, UTC).date().isoformat() for ms in found]
-        assert times == tuple(days)
+    days = found and tuple(
+        datetime.fromtimestamp(ms / 1000, UTC).date().isoformat() for ms in found
+    )
+    assert times == days
