@@ -177,6 +177,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size)
+        if len(body) < size:  # the client is gone: a server would not act on half a request
+            self.close_connection = True
+            return
         request = Request(self.command, self.path, dict(self.headers.items()), body)
         fault = self.owner.faults(request)
         if fault is not None:
@@ -269,7 +272,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _items(body: bytes) -> list[tuple[str, bytes]]:
     """Cut a bulk body into its items."""
-    lines = body.splitlines(keepends=True)
+    lines = [line + b"\n" for line in body.split(b"\n") if line]
     found = []
     while lines:
         action = lines.pop(0)
