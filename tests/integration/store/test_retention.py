@@ -17,6 +17,7 @@ from opensearchpy import OpenSearch
 from prometheus_client import REGISTRY
 
 from opstrail_runtime.backoff import Backoff
+from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.settings import OpenSearchSettings
 from opstrail_runtime.stage import Partition, Record
@@ -32,6 +33,7 @@ from opstrail_store.store_stage import Codecs, StoreStage
 from opstrail_store.templates import Layout
 from opstrail_store.wiring import new_client
 from tests.support.enriched import JAN_2, an_enriched
+from tests.support.proxies import http_proxy as web
 
 SECURITY = Path(__file__).parents[3] / "docs" / "security.md"
 DAY = 86_400_000
@@ -359,6 +361,27 @@ def requests_made() -> Iterator[list[str]]:
     yield made
     logger.removeHandler(notes)
     logger.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        web.Answer(404), web.Answer(404, b"<html>"), web.Answer(200, b"{}"), web.Answer(503),
+        web.Truncate(0.5), web.ResetAfter(),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_answer_that_tells_nothing_of_the_template_is_waited_for(opensearch_url, place, fault):
+    with web.HttpProxy(opensearch_url).running() as proxy:
+        horizon = Horizon(
+            new_client(OpenSearchSettings(url=proxy.url)),
+            place.prefix,
+            Layout(),
+            clock=lambda: 0.0,
+        )
+        proxy.faults = lambda _: fault
+        with pytest.raises(Unavailable):
+            horizon()
 
 
 def test_a_store_whose_templates_are_gone_stops(place):
