@@ -156,7 +156,9 @@ def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None
         ],
         share=0.35,
         seed=seed,
-        only=lambda request: "_bulk" in request.path or "_mget" in request.path,
+        only=lambda request: any(
+            name in request.path for name in ("_bulk", "_mget", "_index_template")
+        ),
     )
     fleet.aws.faults = web.at_random(
         [
