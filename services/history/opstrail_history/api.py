@@ -70,8 +70,11 @@ CursorText = Annotated[str | None, Query(max_length=LONGEST_CURSOR)]
 
 def question_of(request: Request, desk: Desk, *besides: str) -> Filters:
     """Return the question of a request. Raises BadQuery."""
+    asked_ms = desk.history.asked_ms(
+        request.query_params.get("cursor") if "cursor" in besides else None
+    )
     pairs = request.query_params.multi_items()
-    return request_query.question(pairs, now_ms=desk.history.now_ms, besides=besides)
+    return request_query.question(pairs, now_ms=asked_ms, besides=besides)
 
 
 def router(desk: Desk) -> APIRouter:

@@ -8,7 +8,7 @@ from typing import Any, Literal, assert_never
 from opstrail_history import facets as facet_counts
 from opstrail_history.access import Principal, Scope
 from opstrail_history.collections_query import Collection
-from opstrail_history.cursor import Cursor, binding, opened, sealed
+from opstrail_history.cursor import Cursor, asked_ms_in, binding, opened, sealed
 from opstrail_history.facets import Facets
 from opstrail_history.filters import Filters
 from opstrail_history.index_names import IndexNames
@@ -70,6 +70,13 @@ class History:
         """Now, in milliseconds since the epoch."""
         return self._now_ms()
 
+    def asked_ms(self, cursor: str | None) -> int:
+        """Return what relative times count from: now, or when the cursor's question began.
+
+        Raises BadCursor.
+        """
+        return self._now_ms() if cursor is None else asked_ms_in(cursor, self._cursor_key)
+
     # Events
 
     def search(
@@ -91,7 +98,7 @@ class History:
             total=cursor is None,
         )
         bound_to = _bound(who, "events", filters.canonical(), order)
-        return self._paged(self._names.events, ask, cursor, bound_to)
+        return self._paged(self._names.events, ask, cursor, bound_to, asked_ms=filters.asked_ms)
 
     def rows(self, found: Found) -> list[Row]:
         """Return the rows of a page."""
@@ -218,8 +225,15 @@ class History:
 
     # How
 
-    def _paged(
-        self, alias: str, ask: Ask, cursor: str | None, bound_to: str, *, moving: bool = False
+    def _paged(  # noqa: PLR0917 - a page of whatever is asked for
+        self,
+        alias: str,
+        ask: Ask,
+        cursor: str | None,
+        bound_to: str,
+        *,
+        moving: bool = False,
+        asked_ms: int = 0,
     ) -> Found:
         """Return a page. From the second on, what is read is a point in time.
 
@@ -230,9 +244,10 @@ class History:
         if cursor is None:
             page = self._reader.page(alias, ask)
             if not moving or len(page.hits) < ask.size:
-                return self._found(page, ask, None, bound_to)
+                return self._found(page, ask, None, bound_to, asked_ms)
             first = self._point(alias)
-            return self._found(self._reader.page(alias, ask, pit=first), ask, first, bound_to)
+            page = self._reader.page(alias, ask, pit=first)
+            return self._found(page, ask, first, bound_to, asked_ms)
         at = opened(cursor, bound_to, self._cursor_key)
         ask = Ask(ask.query, ask.sort, ask.size, at.after, ask.fields)
         pit = at.pit or self._point(alias)
@@ -244,12 +259,14 @@ class History:
         if len(page.hits) < ask.size and pit is not None:
             with suppress(Exception):  # it ends by itself in minutes
                 self._reader.close_point(pit)
-        return self._found(page, ask, pit, bound_to)
+        return self._found(page, ask, pit, bound_to, at.asked_ms)
 
-    def _found(self, page: Page, ask: Ask, pit: str | None, bound_to: str) -> Found:
+    def _found(
+        self, page: Page, ask: Ask, pit: str | None, bound_to: str, asked_ms: int
+    ) -> Found:
         if len(page.hits) < ask.size or not page.hits:
             return Found(page.hits, page.total, None)
-        at = Cursor(page.hits[-1].position, pit)
+        at = Cursor(page.hits[-1].position, pit, asked_ms)
         return Found(page.hits, page.total, sealed(at, bound_to, self._cursor_key))
 
     def _point(self, alias: str) -> str | None:

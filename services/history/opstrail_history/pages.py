@@ -74,13 +74,13 @@ def add_pages(app: FastAPI, desk: Desk) -> None:
             if (moved := _moved(desk, visit.who, given)) is not None:
                 return RedirectResponse(moved, 303)
             pairs = page_view.view_pairs(given)
-            request_query.question(given, now_ms=0, besides=_ONLY_HERE)
-            filters = request_query.question(pairs, now_ms=desk.history.now_ms)
+            cursor = request.query_params.get("cursor")
+            asked_ms = desk.history.asked_ms(cursor)
+            request_query.question(given, now_ms=asked_ms, besides=_ONLY_HERE)
+            filters = request_query.question(pairs, now_ms=asked_ms)
             facets = pool.submit(desk.history.facets, visit.who, filters)
             last_day = desk.history.last_day(visit.who, filters)
-            found = desk.history.search(
-                visit.who, filters, size=_PAGE, cursor=request.query_params.get("cursor")
-            )
+            found = desk.history.search(visit.who, filters, size=_PAGE, cursor=cursor)
             visit.events = len(found.hits)
             shown = _shown(desk, visit.who, request.query_params.get("event"))
             context = _context(desk, pairs, filters, found, facets.result(), last_day)
@@ -92,7 +92,7 @@ def add_pages(app: FastAPI, desk: Desk) -> None:
                     asks=desk.gate.asks,
                     details=shown,
                     groups=GROUPS,
-                    first_page="cursor" not in request.query_params,
+                    first_page=cursor is None,
                 )
             )
 

@@ -23,6 +23,8 @@ BOMBS = [
     ("q", "*stack"),
     ("q", "name:*"),
     ("q", "?a"),
+    ("q", " ".join(f"w{at}*" for at in range(20))),
+    ("q", "readOnly:maybe"),
     ("name", "*"),
     ("name", "!*a"),
     ("name", "x" * 600),
@@ -49,6 +51,17 @@ def test_bombs_are_refused_in_words(sample, path, name, value):
 
     assert answer.status_code in {400, 422}, answer.text[:300]
     assert answer.json()["message"]
+
+
+def test_more_parts_than_the_store_takes_are_refused_in_words(sample):
+    words = " ".join(f"word{at}" for at in range(20))
+    answer = sample.get("/api/v1/events", params=[
+        ("q", words), *(("resource", f"v{at}*") for at in range(100))
+    ])  # fmt: skip
+    most = sample.get("/api/v1/facets", params={"q": words})
+
+    assert (400, 200) == (answer.status_code, most.status_code)
+    assert "too many parts" in answer.json()["message"]
 
 
 def test_ten_thousand_clauses_are_refused(sample):

@@ -112,6 +112,19 @@ def test_words_are_searched_and_a_link_reproduces_the_view(page, visit, sample_u
     expect(again.locator(".chip")).to_contain_text("Text: CreateStack")
 
 
+def test_a_day_until_now_is_a_time(page, sample_url):
+    page.goto(f"{sample_url}/?all=1")
+    page.get_by_label("Since").fill("2023-01")
+    page.get_by_label("Until").fill("now")
+    page.get_by_role("button", name="Search").click()
+
+    expect(page.locator(".span strong")).to_contain_text("events")
+    while page.locator("#next").count():
+        page.locator("#next").click()
+        page.wait_for_load_state()
+        expect(rows(page).first).to_be_visible()
+
+
 def test_a_filter_is_added_and_a_facet_narrows(page, sample_url):
     page.goto(f"{sample_url}/?all=1")
     page.get_by_label("Filter by").select_option("stack")

@@ -92,6 +92,13 @@ def test_pages_hold_every_event_once_in_order(sample, size, order):
     assert times == sorted(times, reverse=order == "newest")
 
 
+def test_pages_of_a_time_that_counts_from_now_follow_each_other(sample):
+    asked = {"since": "3650d", "until": "now"}
+    total = sample.get("/api/v1/events", params=asked).json()["total"]
+
+    assert 100 < total == len({row["id"] for row in pages(sample, **asked, size=50)})
+
+
 def test_pages_neither_skip_nor_repeat_while_events_are_stored_and_corrected(store):
     def some(start, count):
         # Many of the same millisecond: the time alone is no order.
@@ -146,6 +153,17 @@ def _close_points_of(store):
     ]  # fmt: skip
     assert ours
     store.client.delete_pit(body={"pit_id": ours})
+
+
+def test_every_event_has_one_outcome_and_a_refused_sign_in_is_denied(sample):
+    def total(**asked):
+        return sample.get("/api/v1/events", params=asked).json()["total"]
+
+    outcomes = [total(outcome=one) for one in ("allowed", "denied", "failed")]
+    refused = events(sample, name="ConsoleLogin", outcome="denied")
+
+    assert 224 == sum(outcomes) == total()
+    assert [("denied", None)] == [(row["outcome"], row["errorCode"]) for row in refused]
 
 
 def test_counts_are_those_of_the_events(sample):
