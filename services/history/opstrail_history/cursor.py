@@ -1,7 +1,7 @@
 """Where a reader is in a list, sealed (PURE).
 
-A cursor holds the last position in the order, the point in time of OpenSearch that is read, and when
-the question was asked first: `2h` ago is counted from then on every page. It is bound to the
+A cursor holds the last position in the order, the point in time of OpenSearch that is read, and
+when the question was asked first: `2h` ago is counted from then on every page. It is bound to the
 question, the caller and their accounts; what is not ours does not open.
 """
 

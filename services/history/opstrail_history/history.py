@@ -225,7 +225,7 @@ class History:
 
     # How
 
-    def _paged(  # noqa: PLR0917 - a page of whatever is asked for
+    def _paged(
         self,
         alias: str,
         ask: Ask,
@@ -261,9 +261,7 @@ class History:
                 self._reader.close_point(pit)
         return self._found(page, ask, pit, bound_to, at.asked_ms)
 
-    def _found(
-        self, page: Page, ask: Ask, pit: str | None, bound_to: str, asked_ms: int
-    ) -> Found:
+    def _found(self, page: Page, ask: Ask, pit: str | None, bound_to: str, asked_ms: int) -> Found:
         if len(page.hits) < ask.size or not page.hits:
             return Found(page.hits, page.total, None)
         at = Cursor(page.hits[-1].position, pit, asked_ms)

@@ -90,6 +90,7 @@ def add_pages(app: FastAPI, desk: Desk) -> None:
                     **context,
                     who=visit.who,
                     asks=desk.gate.asks,
+                    may_export=visit.who.may("export"),
                     details=shown,
                     groups=GROUPS,
                     first_page=cursor is None,
@@ -127,7 +128,7 @@ def _add_sign_in(app: FastAPI, desk: Desk) -> None:
         form = parse_qs((await _form(request)).decode("utf-8", "replace"))
         token = form.get("token", [""])[0].strip()
         try:
-            await run_in_threadpool(desk.gate.of_token, token)
+            await run_in_threadpool(desk.signed_in, request, token)
         except NotAllowed as refused:
             return HTMLResponse(_rendered("sign_in.html", message=refused.message), refused.status)
         answer = RedirectResponse("/", 303)

@@ -54,7 +54,7 @@ def sort_of(*, newest_first: bool = True) -> list[Query]:
 
 
 def event_query(filters: Filters, scope: Scope) -> Query:
-    """Return the query of a question. Raises BadQuery where it has more parts than the store takes."""
+    """Return the query of a question. Raises BadQuery where it has more parts than MOST_PARTS."""
     must = [*_scoped(scope), *_timed(filters)]
     must_not: list[Query] = []
     for name, values in filters.values.items():

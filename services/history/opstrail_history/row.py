@@ -16,10 +16,10 @@ Outcome = Literal["allowed", "denied", "failed"]
 # What a row is made of: the rest of a document, which may have 4 MiB, stays where it is.
 ROW_FIELDS = (
     "eventTime", "eventSource", "eventName", "awsRegion", "sourceIPAddress", "errorCode",
-    "errorMessage", "readOnly", "resources", "requestParameters", "userIdentity.type", "userIdentity.arn",
-    "userIdentity.invokedBy", "opstrail.accountId", "opstrail.eventID", "opstrail.account",
-    "opstrail.caller", "opstrail.stack", "opstrail.accessKeyId", "opstrail.flags",
-    "opstrail.corrects", "opstrail.delivery.storedAt",
+    "errorMessage", "readOnly", "resources", "requestParameters", "userIdentity.type",
+    "userIdentity.arn", "userIdentity.invokedBy", "opstrail.accountId", "opstrail.eventID",
+    "opstrail.account", "opstrail.caller", "opstrail.stack", "opstrail.accessKeyId",
+    "opstrail.flags", "opstrail.corrects", "opstrail.delivery.storedAt",
 )  # fmt: skip
 _LONGEST = 300
 _MOST_TARGETS = 20

@@ -61,7 +61,7 @@ def new_desk(settings: Settings) -> Desk:
     )
     return Desk(
         history=new_history(settings),
-        gate=new_gate(told, limits),
+        gate=new_gate(told),
         limits=limits,
         audit=AuditLog(told.audit_file, now=lambda: datetime.now(UTC).isoformat()),
         page_max=told.page_max,
@@ -69,11 +69,10 @@ def new_desk(settings: Settings) -> Desk:
     )
 
 
-def new_gate(told: HistorySettings, limits: Limits) -> Gate:
+def new_gate(told: HistorySettings) -> Gate:
     """Return who lets callers in."""
     return Gate(
         None if told.access_file is None else AccessFile(told.access_file),
-        limits=limits,
         trusted_proxies=told.trusted_proxies,
         user_header=told.user_header,
         hosts=told.hosts,
