@@ -20,7 +20,7 @@ from opstrail_history.answers import (
     RowAnswer,
     SearchAnswer,
 )
-from opstrail_history.collections_query import Collection
+from opstrail_history.collections_query import Collection, CollectionName
 from opstrail_history.cursor import LONGEST_CURSOR
 from opstrail_history.desk import Desk
 from opstrail_history.export_formats import FILE_ENDINGS, MEDIA_TYPES, Format, writer
@@ -30,6 +30,10 @@ from opstrail_history.stored_document import document, is_deeper
 from opstrail_history.streams import Export, Held, Live
 
 PAGE = 50
+_COLLECTION_PARAMETERS: Mapping[CollectionName, tuple[str, ...]] = {
+    "deadLetters": ("stage", "reason", "bucket", "key", "account", "waiting"),
+    "files": ("state", "bucket", "key", "account", "region"),
+}
 _LONGEST_ID = 600
 # What is deeper cannot be written as an answer.
 _DEEPEST = 200
@@ -198,7 +202,7 @@ def _collections(routes: APIRouter, desk: Desk) -> None:
         request: Request, what: str, collection: Collection, size: int, cursor: str | None
     ) -> CollectionAnswer:
         with desk.visit(request, what, "read") as visit:
-            known = {field.alias for field in request.scope["route"].dependant.query_params}
+            known = (*_COLLECTION_PARAMETERS[collection.name], "size", "cursor")
             request_query.check_known(request.query_params.multi_items(), known)
             found = desk.history.collection(visit.who, collection, size=size, cursor=cursor)
             visit.events = len(found.hits)

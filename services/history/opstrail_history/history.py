@@ -11,7 +11,6 @@ from opstrail_history.collections_query import Collection
 from opstrail_history.cursor import Cursor, asked_ms_in, binding, opened, sealed
 from opstrail_history.facets import Facets
 from opstrail_history.filters import Filters
-from opstrail_history.index_names import IndexNames
 from opstrail_history.lineage import Lineage, lineage_of
 from opstrail_history.opensearch_errors import PointGone, TooManyPoints
 from opstrail_history.opensearch_reader import Ask, Hit, OpenSearchReader, Page
@@ -20,9 +19,12 @@ from opstrail_history.related import GROUPS, related_queries
 from opstrail_history.row import ROW_FIELDS, Row, row_of
 from opstrail_history.stored_document import Record, below, document, record_in, text
 from opstrail_runtime.errors import Unavailable
+from opstrail_runtime.index_aliases import IndexAliases
 
 Order = Literal["newest", "oldest"]
-EXPORT_PAGE = 500
+# A download reads so many events at once at first, and then as many as have about so many bytes:
+# one may have 4 MiB, and all is in memory a few times while it is read.
+FIRST_EXPORT_PAGE, MOST_EXPORT_PAGE, EXPORT_PAGE_BYTES = 100, 500, 8_000_000
 _MOST_ISSUING = 10
 
 
@@ -55,7 +57,7 @@ class History:
     def __init__(
         self,
         reader: OpenSearchReader,
-        names: IndexNames,
+        names: IndexAliases,
         *,
         cursor_key: bytes,
         now_ms: Callable[[], int],
@@ -199,7 +201,7 @@ class History:
         ask = Ask(
             query=event_query(filters, who.scope),
             sort=sort_of(newest_first=order == "newest"),
-            size=EXPORT_PAGE,
+            size=FIRST_EXPORT_PAGE,
             fields=None,
         )
         return Walk(self._reader, self._names.events, ask, pause).pages()
@@ -313,6 +315,7 @@ class Walk:
         self._pause = pause
         self._pit: str | None = None
         self._steady = True
+        self._size = ask.size
 
     def pages(self) -> Generator[tuple[Hit, ...], None, None]:
         """Yield the pages. Raises Unavailable where the store stays away."""
@@ -322,9 +325,10 @@ class Walk:
                 page = self._page(after)
                 if page.hits:
                     yield page.hits
-                if len(page.hits) < self._ask.size:
+                if len(page.hits) < self._size:
                     return
                 after = page.hits[-1].position
+                self._size = next_size(page.hits)
         finally:
             if self._pit is not None:
                 with suppress(Exception):  # it ends by itself in minutes
@@ -332,7 +336,7 @@ class Walk:
 
     def _page(self, after: Any) -> Page:
         ask = self._ask
-        at = Ask(ask.query, ask.sort, ask.size, after, ask.fields)
+        at = Ask(ask.query, ask.sort, self._size, after, ask.fields)
         tries = 0
         while True:
             try:
@@ -350,12 +354,18 @@ class Walk:
                     raise
 
 
+def next_size(hits: Sequence[Hit]) -> int:
+    """Return how many events to read next, by how large the last ones were."""
+    average = max(1, sum(len(hit.source) for hit in hits) // len(hits))
+    return min(MOST_EXPORT_PAGE, max(1, EXPORT_PAGE_BYTES // average))
+
+
 @dataclass(frozen=True, slots=True)
 class _Chain:
     """The events that a chain leads over, within the accounts of who asks."""
 
     reader: OpenSearchReader
-    names: IndexNames
+    names: IndexAliases
     who: Principal
 
     def issuing(self, access_key: str) -> Sequence[tuple[str, Mapping[str, Any]]]:

@@ -152,7 +152,7 @@ def test_no_cell_of_a_download_is_a_formula(nasty):
         ("/api/v1/files?size=0", 422),
         ("/api/v1/dead-letters?waiting=perhaps", 422),
         ("/api/v1/event", 422),
-        ("/api/v1/dead-letters?acount=1", 400),
+        ("/api/v1/dead-letters?accounts=1", 400),
         ("/api/v1/files?since=2h", 400),
         ("/api/v1/nothing", 404),
         ("/api/v1/audit", 404),
