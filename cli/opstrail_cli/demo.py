@@ -32,6 +32,7 @@ from opstrail_cli.demo_report import RUN_WITH_LEFTOVERS, differences, report
 from opstrail_cli.demo_store import look
 from opstrail_cli.history_process import give_up
 from opstrail_cli.installation import Installation
+from opstrail_cli.own_name import own_name
 from opstrail_cli.sample.archive import archive, in_another_order
 from opstrail_cli.sample.expectation import Expectation, expected
 from opstrail_cli.sample.folder import write
@@ -153,6 +154,7 @@ def _set_environment(addresses: Addresses, own_state: Path | None) -> None:
 
 def _say_servers(addresses: Addresses, say: Callable[..., None], *, once: bool) -> None:
     if once:
+        say("The tour's servers, and this page with them, end now; without ONCE=1 they stay up.")
         return
     say("[bold]The servers stay up:[/bold]")
     for name, url in (
@@ -162,8 +164,9 @@ def _say_servers(addresses: Addresses, say: Callable[..., None], *, once: bool) 
         ("S3 + SQS", addresses.aws),
     ):
         say(f"  {name:12}{url}", markup=False)
-    say("  opstrail local down          stops them (--delete-data: and forgets everything)")
-    say("  opstrail local status        shows them")
+    name = own_name()
+    say(f"  {name} local down          stops them (--delete-data: and forgets everything)")
+    say(f"  {name} local status        shows them")
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from opstrail_cli.own_name import own_name
 from opstrail_cli.processes import free_port, is_free, state_folder
 from opstrail_history.settings import PORT, URL
 
 _READY_WITHIN_S = 30.0
 _LOOK_AGAIN_S = 0.1
 _URL = "OPSTRAIL_HISTORY__URL"
-_SEARCH = "opstrail search --since 3650d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,8 @@ def url() -> str:
 def search_line() -> str:
     """Return a line that searches, in a shell that knows nothing else."""
     told = os.environ.get(_URL)
-    return (
-        f"{_URL}={told} opstrail search --since 3650d" if told else "opstrail search --since 3650d"
-    )
+    line = f"{own_name()} search --since 3650d"
+    return f"{_URL}={told} {line}" if told else line
 
 
 @dataclass(slots=True)

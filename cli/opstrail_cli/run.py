@@ -22,6 +22,7 @@ from rich.table import Table
 from opstrail_cli.counts import Counts, balance, scraped
 from opstrail_cli.history_process import HistoryProcess, left_running, search_line
 from opstrail_cli.installation import Installation
+from opstrail_cli.own_name import own_name
 from opstrail_cli.processes import KeepsDying, Service, state_folder, stop
 from opstrail_ingest.folder_source import FolderSource
 from opstrail_ingest.places import BadSource, Files, Stdin, place
@@ -96,7 +97,8 @@ def servers_environment(say: Callable[[str], None]) -> dict[str, str]:
             f"no servers are named ({', '.join(_SERVERS)}), and local ones need the package "
             f"{error.name}: install opstrail[local]"
         ) from error
-    say("No servers are configured: local ones are started (`opstrail local down` stops them).")
+    stop = f"{own_name()} local down"
+    say(f"No servers are configured: local ones are started (`{stop}` stops them).")
     # S3 and SQS are AWS's own unless the user names others: SOURCE may be a real bucket.
     try:
         environment = up(default_state(), cache=default_cache()).environment()

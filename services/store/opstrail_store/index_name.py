@@ -1,7 +1,7 @@
 """Which index an event belongs to: its own time decides, no clock and no key (PURE)."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
@@ -24,6 +24,16 @@ def is_absurd(event_time: int) -> bool:
 def _suffix(day: int, period: Period) -> str:
     date = datetime.fromtimestamp(day * _DAY_MS / 1000, UTC)
     return date.strftime("%Y.%m" if period == "month" else "%Y.%m.%d")
+
+
+def period_start(time_ms: int, period: Period) -> int:
+    """Return when the month or day of a time begins."""
+    date = datetime.fromtimestamp(time_ms // _DAY_MS * _DAY_MS / 1000, UTC)
+    return _ms(date.replace(day=1) if period == "month" else date)
+
+
+def _ms(date: datetime) -> int:
+    return int(date.timestamp()) * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,21 @@ class IndexNames(IndexAliases):
         if event_time is None or is_absurd(event_time):
             return f"{self.events}-v1-undated"
         return f"{self.events}-v1-{_suffix(event_time // _DAY_MS, self.period)}"
+
+    def times_of(self, index: str) -> tuple[int, int] | None:
+        """Return when the month or day of an events index begins and ends; None: it has none.
+
+        The name alone decides, also where another period is in force.
+        """
+        suffix = index.removeprefix(f"{self.prefix}-events-v1-")
+        for form, longest in (("%Y.%m", 31), ("%Y.%m.%d", 1)):
+            try:
+                begins = datetime.strptime(suffix, form).replace(tzinfo=UTC)
+            except ValueError:
+                continue
+            ends = begins + timedelta(days=longest)
+            return _ms(begins), _ms(ends) if longest == 1 else period_start(_ms(ends), "month")
+        return None
 
 
 def is_expired(event_time: int | None, horizon_ms: int | None) -> bool:

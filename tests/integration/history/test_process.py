@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from opstrail_cli import history_process
+from opstrail_cli.own_name import own_name
 from opstrail_history.access import access_of, token_hash
 from opstrail_history.commands import history
 from opstrail_history.settings import URL
@@ -128,7 +129,7 @@ def test_what_run_leaves_behind_is_found_again_and_ends_with_its_file(
 
     assert first.url == again.url == history_process.url()
     assert again.process is None
-    assert "opstrail search --since 3650d" == history_process.search_line()
+    assert f"{own_name()} search --since 3650d" == history_process.search_line()
     assert 224 == httpx2.get(f"{first.url}/api/v1/events").json()["total"]
     history_process.give_up()
     assert first.process is not None

@@ -412,8 +412,7 @@ class Simulation:
             sink=sink,
             codecs=StoreCodecs(ENRICHED, REPAIRED, LEDGER, LETTERS),
             names=IndexNames(),
-            horizon_ms=None,
-            check_setup=lambda: None,
+            horizon=lambda: None,
             now_ms=self._now_ms,
         ), sink
 

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "enrich": ("enrich",),
     "store": ("store",),
 }
+STAGES = ("split", "enrich", "store")
 # Small steps, so that there is a middle to be killed in; short waits, so that runs end.
 SMALL_STEPS = {
     "OPSTRAIL_LOOP__MOST_RECORDS": "50",
@@ -307,18 +308,32 @@ class Fleet:
             time.sleep(LOOK_EVERY_S)
         return time.monotonic() - began
 
+    def left(self) -> tuple[int, ...]:
+        """Return what is still on its way, stage by stage: less of an early one is progress."""
+        behind = self.looks.behind()
+        steps = (len(self._feed) + self.in_queue(), *(behind[role] for role in STAGES))
+        return (*steps, 0 if any(steps) else self.looks.pending_retries())
+
     def drained(self) -> bool:
         """Whether nothing is on its way any more."""
-        return (
-            not self._feed
-            and not self.in_queue()
-            and not any(self.looks.behind().values())
-            and not self.looks.pending_retries()
-        )
+        return not any(self.left())
 
-    def drain(self, *, within_s: float = 400) -> float:
-        """Wait until all is at its end; return the seconds it took."""
-        return self.until(self.drained, "all is at its end", within_s=within_s)
+    def drain(self, *, still_s: float = 200) -> float:
+        """Wait until all is at its end; return the seconds it took.
+
+        Raises DoesNotEnd once nothing has moved on for so long, however much there is to do.
+        """
+        began = time.monotonic()
+        least, moved_at = self.left(), began
+        while any(left := self.left()):
+            self.tick()
+            now = time.monotonic()
+            if left < least:
+                least, moved_at = left, now
+            if now - moved_at > still_s:
+                raise DoesNotEnd(f"nothing moves for {still_s:.0f} s: {left}\n{self.told()}")
+            time.sleep(LOOK_EVERY_S)
+        return time.monotonic() - began
 
     def in_queue(self) -> int:
         """Return how many messages the queue holds, visible or not."""

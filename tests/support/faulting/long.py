@@ -1,7 +1,8 @@
 """Runs under faults for as long as one likes: `python -m tests.support.faulting.long --minutes 30`.
 
-Each run has a seed of its own, which is printed before it begins; `--seed` and `--only` replay one.
-The report is Markdown: machine, versions, seeds, the table, and everything that the checker found.
+Each run has a seed of its own, which is printed before it begins; `--seed`, `--only` and `--events`
+replay one. The report is Markdown: machine, versions, seeds, the table, and everything that the
+checker found.
 """
 
 import platform
@@ -9,7 +10,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -24,39 +25,46 @@ from opstrail_local.places import default_cache
 from tests.support.faulting import scenarios
 from tests.support.faulting.fleet import DoesNotEnd, fleet_of
 from tests.support.faulting.result import Result, percentile, table
-from tests.support.faulting.scenarios import Scenario, carry_out
+from tests.support.faulting.scenarios import Act, Scenario, carry_out
 from tests.support.installed import FEW_PARTITIONS, installed
 from tests.support.servers import Servers
 
-Made = Callable[[Servers], Scenario]
-EVENTS, FILES = 20_000, 200
-RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario
+Made = Callable[[Servers, int], Scenario]
+EVENTS_A_FILE = 100
+
+
+def _scenario(act: Act, events: int, settings: Mapping[str, str] | None = None) -> Scenario:
+    return Scenario(act, max(1, events // EVENTS_A_FILE), events, settings)
+
+
+RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario of so many events
     "failpoints": (
         1,
-        lambda _: Scenario(partial(scenarios.at_every_point, times=2), 400, EVENTS),
+        # More files, so that each place is passed often enough.
+        lambda _, events: Scenario(
+            partial(scenarios.at_every_point, times=2), max(400, events // 50), events
+        ),
     ),
     "kills": (
         1,
-        lambda _: Scenario(
-            partial(scenarios.killed_and_stalled, kills=60),
-            FILES,
-            EVENTS,
-            settings=scenarios.SESSION,
+        lambda _, events: _scenario(
+            partial(scenarios.killed_and_stalled, kills=60), events, settings=scenarios.SESSION
         ),
     ),
-    "networks": (1, lambda _: Scenario(scenarios.over_bad_networks, FILES, EVENTS)),
+    # A third of its requests fail, so more events take a long time and show nothing else.
+    "networks": (1, lambda _, events: _scenario(scenarios.over_bad_networks, min(events, 20_000))),
     "servers": (
         1,
-        lambda servers: Scenario(
-            partial(scenarios.without_servers, servers=servers), FILES, EVENTS
+        lambda servers, events: _scenario(
+            partial(scenarios.without_servers, servers=servers), events
         ),
     ),
-    "slow": (1, lambda _: Scenario(scenarios.too_slow, FILES, EVENTS)),
-    "node": (1, lambda _: Scenario(scenarios.with_a_node_gone, FILES, EVENTS)),
+    "slow": (1, lambda _, events: _scenario(scenarios.too_slow, events)),
+    "node": (1, lambda _, events: _scenario(scenarios.with_a_node_gone, events)),
     "coordinator": (
         3,
-        lambda servers: Scenario(
-            partial(scenarios.without_the_coordinator, servers=servers, times=5), FILES, EVENTS
+        lambda servers, events: _scenario(
+            partial(scenarios.without_the_coordinator, servers=servers, times=5), events
         ),
     ),
 }
@@ -74,9 +82,9 @@ def servers_of(brokers: int) -> Iterator[Servers]:
             instance.down(state, delete_data=True)
 
 
-def one(name: str, servers: Servers, seed: int) -> Result:
+def one(name: str, servers: Servers, seed: int, events: int) -> Result:
     """Carry out one run; one that does not end is a finding too."""
-    scenario = RUNS[name][1](servers)
+    scenario = RUNS[name][1](servers, events)
     with (
         tempfile.TemporaryDirectory(prefix="opstrail-faults-") as folder,
         installed(servers, Path(folder), **FEW_PARTITIONS) as own,
@@ -95,8 +103,11 @@ def one(name: str, servers: Servers, seed: int) -> Result:
 @click.option("--minutes", type=float, default=30.0, help="How long; a run is not cut off.")
 @click.option("--seed", type=int, default=None, help="The first run's seed; the next ones follow.")
 @click.option("--only", type=click.Choice(sorted(RUNS)), multiple=True, help="These runs alone.")
+@click.option("--events", type=int, default=20_000, help="Events of a run.")
 @click.option("--report", type=click.Path(path_type=Path), default=None, help="Write it there too.")
-def main(minutes: float, seed: int | None, only: tuple[str, ...], report: Path | None) -> None:
+def main(
+    minutes: float, seed: int | None, only: tuple[str, ...], events: int, report: Path | None
+) -> None:
     """Make things go wrong for so long, and report. Ends with 1 where anything was found."""
     seed = random.SystemRandom().randrange(1, 10**6) if seed is None else seed
     until = time.monotonic() + minutes * 60
@@ -114,7 +125,7 @@ def main(minutes: float, seed: int | None, only: tuple[str, ...], report: Path |
                     first = False
                     for name in names:
                         click.echo(f"{name}: seed {seed}", err=True)
-                        results.append(one(name, servers, seed))
+                        results.append(one(name, servers, seed, events))
                         click.echo(" | ".join(results[-1].row()), err=True)
                         for each in results[-1].found:
                             click.echo(f"  {each}", err=True)

@@ -1,11 +1,17 @@
 """What there is in the topics and in the store, asked of the servers with plain clients."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
@@ -13,6 +19,8 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from tests.support.checker.expected import Place
 from tests.support.checker.observed import EnrichedSeen, Observed, RawSeen, Stored
 from tests.support.installed import Installed
+
+T = TypeVar("T")
 
 READS: Mapping[str, tuple[str, ...]] = {
     "split": ("files.noticed",),
@@ -36,10 +44,13 @@ class Looks:
 
     def behind(self) -> dict[str, int]:
         """Return how many offsets each group has yet to pass; waits while brokers are away."""
+        return self._answered(self._behind)
+
+    def _answered(self, ask: Callable[[], T]) -> T:
         give_up = time.monotonic() + AWAY_S
         while True:
             try:
-                return self._behind()
+                return ask()
             except KafkaException:
                 if time.monotonic() > give_up:
                     raise
@@ -59,7 +70,10 @@ class Looks:
         return found
 
     def open_partitions(self) -> list[str]:
-        """Return partitions that end in an open transaction."""
+        """Return partitions that end in an open transaction; waits while brokers are away."""
+        return self._answered(self._open_partitions)
+
+    def _open_partitions(self) -> list[str]:
         names = ["files.noticed", "events.raw", "events.enriched", "files.ledger", "dead-letters"]
         last = self._ends(names, IsolationLevel.READ_UNCOMMITTED)
         stable = self._ends(names, IsolationLevel.READ_COMMITTED)
@@ -148,10 +162,13 @@ class Looks:
         answers = self._admin.list_offsets(
             asked, isolation_level=isolation, request_timeout=TIMEOUT_S
         )
-        return {
+        found = {
             TopicPartition(at.topic, at.partition): future.result().offset
             for at, future in answers.items()
         }
+        if min(found.values(), default=0) < 0:  # see offsets_listed: no end is no answer
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+        return found
 
     def _group(self, role: str) -> Consumer:
         if role not in self._groups:
