@@ -55,7 +55,8 @@ def error_page(request: Request, status: int, message: str) -> Response:
     if status == 401:  # noqa: PLR2004
         if request.url.path == "/details":
             return HTMLResponse(_rendered("refusal.html", message=message, status=status), status)
-        return RedirectResponse("/sign-in", 303)
+        # Whoever follows a link to a view is led there when they have signed in.
+        return RedirectResponse(f"/sign-in?{request_query.link([('to', request.url.query)])}", 303)
     name = "refusal.html" if request.url.path == "/details" else "error.html"
     return HTMLResponse(_rendered(name, message=message, status=status), status)
 
@@ -119,8 +120,8 @@ def add_pages(app: FastAPI, desk: Desk) -> None:
 
 def _add_sign_in(app: FastAPI, desk: Desk) -> None:
     @app.get("/sign-in", include_in_schema=False)
-    def sign_in_form() -> Response:
-        return HTMLResponse(_rendered("sign_in.html", message=None))
+    def sign_in_form(request: Request) -> Response:
+        return HTMLResponse(_sign_in_page(request, None))
 
     @app.post("/sign-in", include_in_schema=False)
     async def sign_in(request: Request) -> Response:
@@ -130,8 +131,10 @@ def _add_sign_in(app: FastAPI, desk: Desk) -> None:
         try:
             await run_in_threadpool(desk.signed_in, request, token)
         except NotAllowed as refused:
-            return HTMLResponse(_rendered("sign_in.html", message=refused.message), refused.status)
-        answer = RedirectResponse("/", 303)
+            return HTMLResponse(_sign_in_page(request, refused.message), refused.status)
+        # Whatever it says, it is a view of our own page.
+        view = request.query_params.get("to")
+        answer = RedirectResponse(f"/?{view}" if view else "/", 303)
         host = request.url.hostname or ""
         answer.set_cookie(
             COOKIE, token, httponly=True, samesite="lax", path="/", max_age=12 * 3600,
@@ -145,6 +148,11 @@ def _add_sign_in(app: FastAPI, desk: Desk) -> None:
         answer = RedirectResponse("/sign-in", 303)
         answer.delete_cookie(COOKIE, path="/")
         return answer
+
+
+def _sign_in_page(request: Request, message: str | None) -> str:
+    to = request_query.link([("to", request.query_params.get("to", ""))])
+    return _rendered("sign_in.html", message=message, to=to)
 
 
 async def _form(request: Request) -> bytes:

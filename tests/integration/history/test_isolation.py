@@ -213,7 +213,7 @@ def test_a_wrong_token_gets_nothing(url, token):
             assert 401 == nobody.get(path).status_code
         assert 401 == nobody.post("/", content=b"{}").status_code
         page = nobody.get("/")
-        assert (303, "/sign-in") == (page.status_code, page.headers["location"])
+        assert (303, "/sign-in?to=") == (page.status_code, page.headers["location"])
         assert 401 == nobody.get("/details", params={"event": f"{A}/marigold-1"}).status_code
 
 
@@ -298,12 +298,20 @@ def test_the_page_takes_the_token_by_cookie(url):
         )
         right = browser.post("/sign-in", data={"token": TOKENS[A]})
         page = browser.get("/", follow_redirects=True)
+        leads = [
+            browser.post("/sign-in", params={"to": to}, data={"token": TOKENS[A]})
+            for to in ("name=a&q=b+c", "//evil.example", "\r\nx: y", '"><script>')
+        ]
+        shown = browser.get("/sign-in", params={"to": '"><script>'}).text
         out = browser.post("/sign-out")
         gone = browser.get("/")
 
     assert (401, 403, 303, 200, 303, 303) == tuple(
         answer.status_code for answer in (wrong, forged, right, page, out, gone)
     )
+    assert "/?name=a&q=b+c" == leads[0].headers["location"]
+    assert all(answer.headers["location"].startswith("/?") for answer in leads)
+    assert "<script>" not in shown
     cookie = right.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
