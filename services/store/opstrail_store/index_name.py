@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
+from opstrail_runtime.index_aliases import IndexAliases
+
 Period = Literal["month", "day"]
 
 _DAY_MS = 86_400_000
@@ -35,47 +37,31 @@ def _ms(date: datetime) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class IndexNames:
+class IndexNames(IndexAliases):
     """The names of our indices, aliases and templates under a prefix."""
 
-    prefix: str = "opstrail"
     period: Period = "month"
-
-    @property
-    def events(self) -> str:
-        """Alias of all open event indices."""
-        return f"{self.prefix}-events"
-
-    @property
-    def files(self) -> str:
-        """Alias of the files index."""
-        return f"{self.prefix}-files"
-
-    @property
-    def dead_letters(self) -> str:
-        """Alias of the dead-letters index."""
-        return f"{self.prefix}-dead-letters"
 
     @property
     def events_pattern(self) -> str:
         """Pattern of the event indices."""
-        return f"{self.prefix}-events-v1-*"
+        return f"{self.events}-v1-*"
 
     @property
     def files_index(self) -> str:
         """The files index."""
-        return f"{self.prefix}-files-v1"
+        return f"{self.files}-v1"
 
     @property
     def dead_letters_index(self) -> str:
         """The dead-letters index."""
-        return f"{self.prefix}-dead-letters-v1"
+        return f"{self.dead_letters}-v1"
 
     def of_event(self, event_time: int | None) -> str:
         """Return the index of an event of that time; `…-undated` without a time to believe."""
         if event_time is None or is_absurd(event_time):
-            return f"{self.prefix}-events-v1-undated"
-        return f"{self.prefix}-events-v1-{_suffix(event_time // _DAY_MS, self.period)}"
+            return f"{self.events}-v1-undated"
+        return f"{self.events}-v1-{_suffix(event_time // _DAY_MS, self.period)}"
 
     def times_of(self, index: str) -> tuple[int, int] | None:
         """Return when the month or day of an events index begins and ends; None: it has none.

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from opstrail_runtime.index_aliases import DEFAULT_PREFIX, PREFIX_PATTERN
 from opstrail_runtime.settings import (
     OpenSearchSettings,
     Section,
@@ -17,8 +18,8 @@ class StoreSettings(Section):
     """How documents are written and laid out."""
 
     index_prefix: str = Field(
-        "opstrail",
-        pattern=r"^[a-z0-9][a-z0-9-]{0,60}$",
+        DEFAULT_PREFIX,
+        pattern=PREFIX_PATTERN,
         description="First part of the name of every index, alias and template.",
     )
     bulk_max_bytes: int = Field(
