@@ -147,6 +147,7 @@ class Fleet:
     resumed_s: list[float] = field(default_factory=list)
     bad_exits: list[str] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
+    longest_drain_s: float = 400.0
     _expected_exits: Counter[str] = field(default_factory=Counter)
     _feed: list[str] = field(default_factory=list)
     _fed_at: float = 0.0
@@ -316,9 +317,9 @@ class Fleet:
             and not self.looks.pending_retries()
         )
 
-    def drain(self, *, within_s: float = 400) -> float:
+    def drain(self) -> float:
         """Wait until all is at its end; return the seconds it took."""
-        return self.until(self.drained, "all is at its end", within_s=within_s)
+        return self.until(self.drained, "all is at its end", within_s=self.longest_drain_s)
 
     def in_queue(self) -> int:
         """Return how many messages the queue holds, visible or not."""

@@ -28,35 +28,42 @@ from tests.support.faulting.scenarios import Scenario, carry_out
 from tests.support.installed import FEW_PARTITIONS, installed
 from tests.support.servers import Servers
 
-Made = Callable[[Servers], Scenario]
-EVENTS, FILES = 20_000, 200
+Made = Callable[[Servers, int], Scenario]
+EVENTS, A_FILE = 20_000, 100  # events a run, and in a file on average
 RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario
     "failpoints": (
         1,
-        lambda _: Scenario(partial(scenarios.at_every_point, times=2), 400, EVENTS),
+        lambda _, events: Scenario(
+            partial(scenarios.at_every_point, times=2), events // A_FILE * 2, events
+        ),
     ),
     "kills": (
         1,
-        lambda _: Scenario(
+        lambda _, events: Scenario(
             partial(scenarios.killed_and_stalled, kills=60),
-            FILES,
-            EVENTS,
+            events // A_FILE,
+            events,
             settings=scenarios.SESSION,
         ),
     ),
-    "networks": (1, lambda _: Scenario(scenarios.over_bad_networks, FILES, EVENTS)),
+    "networks": (
+        1,
+        lambda _, events: Scenario(scenarios.over_bad_networks, events // A_FILE, events),
+    ),
     "servers": (
         1,
-        lambda servers: Scenario(
-            partial(scenarios.without_servers, servers=servers), FILES, EVENTS
+        lambda servers, events: Scenario(
+            partial(scenarios.without_servers, servers=servers), events // A_FILE, events
         ),
     ),
-    "slow": (1, lambda _: Scenario(scenarios.too_slow, FILES, EVENTS)),
-    "node": (1, lambda _: Scenario(scenarios.with_a_node_gone, FILES, EVENTS)),
+    "slow": (1, lambda _, events: Scenario(scenarios.too_slow, events // A_FILE, events)),
+    "node": (1, lambda _, events: Scenario(scenarios.with_a_node_gone, events // A_FILE, events)),
     "coordinator": (
         3,
-        lambda servers: Scenario(
-            partial(scenarios.without_the_coordinator, servers=servers, times=5), FILES, EVENTS
+        lambda servers, events: Scenario(
+            partial(scenarios.without_the_coordinator, servers=servers, times=5),
+            events // A_FILE,
+            events,
         ),
     ),
 }
@@ -74,13 +81,20 @@ def servers_of(brokers: int) -> Iterator[Servers]:
             instance.down(state, delete_data=True)
 
 
-def one(name: str, servers: Servers, seed: int) -> Result:
+def steps_for(events: int) -> dict[str, str]:
+    """Return settings for as many steps as a run of 20,000 events has, however many there are."""
+    step = str(max(50, events // 400))
+    return {"OPSTRAIL_LOOP__MOST_RECORDS": step, "OPSTRAIL_STORE__BULK_MAX_DOCUMENTS": step}
+
+
+def one(name: str, servers: Servers, seed: int, events: int = EVENTS) -> Result:
     """Carry out one run; one that does not end is a finding too."""
-    scenario = RUNS[name][1](servers)
+    scenario = RUNS[name][1](servers, events)
+    settings = steps_for(events) | dict(scenario.settings or {})
     with (
         tempfile.TemporaryDirectory(prefix="opstrail-faults-") as folder,
         installed(servers, Path(folder), **FEW_PARTITIONS) as own,
-        fleet_of(own, Path(folder) / "fleet", **(scenario.settings or {})) as fleet,
+        fleet_of(own, Path(folder) / "fleet", **settings) as fleet,
     ):
         began = time.monotonic()
         try:
@@ -95,8 +109,13 @@ def one(name: str, servers: Servers, seed: int) -> Result:
 @click.option("--minutes", type=float, default=30.0, help="How long; a run is not cut off.")
 @click.option("--seed", type=int, default=None, help="The first run's seed; the next ones follow.")
 @click.option("--only", type=click.Choice(sorted(RUNS)), multiple=True, help="These runs alone.")
+@click.option(
+    "--events", type=click.IntRange(min=2_000), default=EVENTS, help="About so many in each run."
+)
 @click.option("--report", type=click.Path(path_type=Path), default=None, help="Write it there too.")
-def main(minutes: float, seed: int | None, only: tuple[str, ...], report: Path | None) -> None:
+def main(
+    minutes: float, seed: int | None, only: tuple[str, ...], events: int, report: Path | None
+) -> None:
     """Make things go wrong for so long, and report. Ends with 1 where anything was found."""
     seed = random.SystemRandom().randrange(1, 10**6) if seed is None else seed
     until = time.monotonic() + minutes * 60
@@ -114,7 +133,7 @@ def main(minutes: float, seed: int | None, only: tuple[str, ...], report: Path |
                     first = False
                     for name in names:
                         click.echo(f"{name}: seed {seed}", err=True)
-                        results.append(one(name, servers, seed))
+                        results.append(one(name, servers, seed, events))
                         click.echo(" | ".join(results[-1].row()), err=True)
                         for each in results[-1].found:
                             click.echo(f"  {each}", err=True)
