@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 
-from tests.support.checker.expected import Place
+from tests.support.checker.expected import SECRET, Place, Stack
 from tests.support.checker.observed import EnrichedSeen, Observed, RawSeen, Stored
 from tests.support.installed import Installed
 
