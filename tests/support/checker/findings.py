@@ -34,7 +34,7 @@ def findings(
         *(f"I8 slow: {s:.1f} s to resume" for s in seen.resumed_s if s > longest_resume_s),
         *_restarts(seen),
         *_facts(expected, seen),
-        *(f"I10 secret: {sorted(found)[0]!r} in {at}" for at, found in seen.leaks.items() if found),
+        *(f"I10 secret: {min(found)!r} in {at}" for at, found in seen.leaks.items() if found),
     ]
 
 
@@ -75,14 +75,21 @@ def _contents(expected: Expected, seen: Observed) -> Iterator[str]:
             yield f"I2 stale: {document.id} has version {document.version}, sent was {newest}"
 
 
+def fault_of(letter: Mapping[str, Any]) -> Fault | None:
+    """Return what a dead letter of split is about; None for another one."""
+    if letter["stage"] != "split" or letter.get("key") is None:
+        return None
+    start, end = letter.get("startByte"), letter.get("endByte")
+    digest = None if start is None else letter.get("sha256")
+    return Fault(letter["key"], letter["reason"], start, end, digest)
+
+
 def _dead_letters(expected: Expected, seen: Observed) -> Iterator[str]:
     found: Counter[Fault] = Counter()
     others = []
     for key, letter in seen.letters.items():
-        if letter["stage"] == "split" and letter.get("key") is not None:
-            start, end = letter.get("startByte"), letter.get("endByte")
-            digest = None if start is None else letter.get("sha256")
-            found[Fault(letter["key"], letter["reason"], start, end, digest)] += 1
+        if (fault := fault_of(letter)) is not None:
+            found[fault] += 1
         else:
             others.append(f"{key} ({letter['reason']})")
     yield from _told("I3 missing: no dead letter for", expected.faults - found.keys())

@@ -151,7 +151,7 @@ WRONG: Mapping[str, tuple[str, Wrong]] = {
     ),
     "a file that nobody sent": (
         "I6 too much",
-        lambda s: {"files": [*s.files, s.files[0] | {"key": "no"}]},
+        lambda s: {"files": [*s.files, {**s.files[0], "key": "no"}]},
     ),
     "the ledger counts wrong": (
         "I6 untrue",
