@@ -70,6 +70,8 @@ class Chaos:
         self._settle(simulation)
         seen = simulation.run()
         self.faults["killed"] += simulation.kills
+        self.faults["broker away"] += len(simulation.kafka.met_away)
+        self.faults += simulation.lost
         expected = simulation.expected()
         found = findings(expected, seen, longest_resume_s=_LONGEST_RESUME_S)
         return Outcome(self.seed, len(expected.events), self.faults, found)
@@ -92,7 +94,6 @@ class Chaos:
                 self._lose(simulation, role, rng)
             case 2:
                 simulation.kafka.away_until_s = simulation.kafka.now_s + rng.uniform(0.5, 20)
-                self.faults["broker away"] += 1
             case _:
                 pass
 
@@ -100,9 +101,9 @@ class Chaos:
         group = f"opstrail.{role}"
         owned = simulation.kafka.assigned.get(group)
         if owned:
-            some = [at for at in owned if rng.random() < 0.6]
-            simulation.kafka.move(group, some, rng.choice(MEMBERS))
-            self.faults["rebalance"] += 1
+            some, member = [at for at in owned if rng.random() < 0.6], rng.choice(MEMBERS)
+            self.faults["rebalance"] += any(owned[at] != member for at in some)
+            simulation.kafka.move(group, some, member)
 
     def _lose(self, simulation: Simulation, role: str, rng: random.Random) -> None:
         process = simulation.processes.get((role, rng.choice(MEMBERS)))
@@ -110,10 +111,8 @@ class Chaos:
             return
         if rng.random() < 0.5:
             process.writer.lose_reply = True
-            self.faults["reply to a commit lost"] += 1
         else:
             process.writer.lose_commit = True
-            self.faults["commit lost"] += 1
 
     def _trouble_opensearch(self, simulation: Simulation, rng: random.Random) -> None:
         def before(_documents: list[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ from tests.support.checker.broker_model import (
     ModelWriter,
     Stuck,
 )
-from tests.support.checker.expected import Expected, Place, expected_of
+from tests.support.checker.expected import SECRET, Expected, Place, Stack, expected_of
 from tests.support.checker.observed import EnrichedSeen, Observed, RawSeen, Stored
 from tests.support.fake_opensearch import FakeOpenSearch
 
@@ -202,6 +203,8 @@ class Simulation:
     kills: int = 0
     restarts: int = 0
     resumed_s: list[float] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
+    """Commits and replies to commits that were lost."""
     processes: dict[tuple[str, str], _Process] = field(default_factory=dict)
     _starts: int = 0
     _died: dict[str, tuple[float, object]] = field(default_factory=dict)
@@ -229,6 +232,7 @@ class Simulation:
         self._starts += 1
         slot = self.parts.slot(role, member, self._starts)
         writer = self.parts.writer(self.kafka, slot)
+        writer.lost = self.lost
         stage, sink = self._stage(role)
         loop = self.parts.loop(
             name=role,
@@ -319,7 +323,8 @@ class Simulation:
         """Return what there is now."""
         letters = self._newest(TopicName.DEAD_LETTERS, LETTERS)
         documents = self.search.documents
-        of_letters = {d["letterKey"] for (i, _), d in documents.items() if "dead-letters" in i}
+        texts = {str(name): b"\n".join(self._written(name)) for name in TopicName}
+        texts["the store"] = json.dumps(list(documents.values())).encode()
         return Observed(
             raw=[
                 RawSeen((r.key or b"").decode(), Place(e.origin.key, e.origin.record_index), e.raw)
@@ -334,9 +339,15 @@ class Simulation:
                 if "-events-" in index
             ],
             letters=letters,
-            indexed_letters=frozenset(of_letters),
-            files={r["key"]: r for r in self._newest(TopicName.FILES_LEDGER, LEDGER).values()},
-            indexed_files={d["key"]: d for (i, _), d in documents.items() if "-files" in i},
+            indexed_letters=[d for (i, _), d in documents.items() if "dead-letters" in i],
+            files=list(self._newest(TopicName.FILES_LEDGER, LEDGER).values()),
+            indexed_files=[d for (i, _), d in documents.items() if "-files" in i],
+            stacks=[
+                Stack(each["accountId"], each["stackId"], each["attributes"]["name"])
+                for each in self._newest(TopicName.STACK_FACTS, STACK_FACTS).values()
+                if each["kind"] == "stackDefined"
+            ],
+            reread=len(self.kafka.messages(TopicName.EVENTS_REREAD)),
             behind={**self.behind(), "the queue": len(self.queue.messages)},
             open_partitions=[
                 f"{at.topic} {at.number}"
@@ -346,12 +357,19 @@ class Simulation:
             kills=self.kills,
             restarts=self.restarts,
             resumed_s=self.resumed_s,
+            leaks={at: frozenset(SECRET.findall(text)) for at, text in texts.items()},
         )
+
+    def _written(self, topic: TopicName) -> Iterator[bytes]:
+        """Give all values that were ever written to a topic, also those of aborted transactions."""
+        for at in self.kafka.all([topic]):
+            for entry in self.kafka.log(at):
+                yield (entry.record.value if entry.record else None) or b""
 
     def _newest(self, topic: TopicName, codec: Codec[Any]) -> dict[str, Mapping[str, Any]]:
         found: dict[str, Mapping[str, Any]] = {}
         for record in self.kafka.messages(topic):
-            key = (record.key or b"").decode()
+            key = (record.key or b"").decode(errors="backslashreplace")
             if record.value is None:
                 found.pop(key, None)
             else:

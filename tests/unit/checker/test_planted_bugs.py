@@ -316,7 +316,7 @@ BUGS = {
         Parts(sink=IgnoresErrors), "I1 lost", one_item_is_too_many
     ),
     "ids are made by the server": Planted(
-        Parts(search=NamesDocumentsItself), "I1", armed="store.after-reply:3"
+        Parts(search=NamesDocumentsItself), "I1 too much", armed="store.after-reply:3"
     ),
     "reading goes on after an abort": Planted(
         Parts(loop=GoesOnAfterAnAbort), "I5 lost", enrich_fails_once
@@ -331,7 +331,7 @@ BUGS = {
         Parts(writer=LedgerOutside), "I5 lost", armed="split.after-produce:2"
     ),
     "409 is a failure": Planted(
-        Parts(sink=TakesPresenceForFailure), "I3", armed="store.after-reply:3"
+        Parts(sink=TakesPresenceForFailure), "I3 too much", armed="store.after-reply:3"
     ),
     "a request that is too large is sent again": Planted(
         Parts(sink=SendsTooMuchAgain), "I8 behind", four_are_enough
