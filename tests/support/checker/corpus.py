@@ -51,6 +51,17 @@ def corpus(seed: int, *, files: int, events: int, broken: float = 0.01) -> dict[
     return found
 
 
+def damaged(data: bytes, rng: random.Random) -> bytes:
+    """Return a damaged copy of a sound trail file: cut, or with some of its records broken."""
+    if rng.random() < 0.5:
+        return data[: len(data) * 3 // 4]
+    records = json.loads(gzip.decompress(data))["Records"]
+    texts = [json.dumps(record, separators=(",", ":")) for record in records]
+    for _ in range(3):
+        texts[rng.randrange(len(texts))] = '{"eventVersion": "1.01"ed}'
+    return _packed(texts)
+
+
 def _sizes(rng: random.Random, files: int, events: int) -> list[int]:
     """Return sizes as they are found: one large file, most small."""
     large = min(_LARGEST, events // 2)

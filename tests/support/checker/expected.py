@@ -80,6 +80,8 @@ class Expected:
     files: dict[str, File] = field(default_factory=dict)
     secrets: set[bytes] = field(default_factory=set)
     stacks: set[Stack] = field(default_factory=set)
+    copies: dict[str, int] = field(default_factory=dict)
+    """How many copies of a file there were, one after the other, where it was more than one."""
 
     @property
     def places(self) -> dict[Place, str]:

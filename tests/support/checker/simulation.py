@@ -172,6 +172,7 @@ class Parts:
     writer: Callable[[BrokerModel, str], ModelWriter] = ModelWriter
     log: Callable[[BrokerModel], ModelLog] = ModelLog
     loop: Callable[..., Loop] = Loop
+    ledger: Callable[..., Ledger] = Ledger
     sink: Callable[..., OpenSearchSink] = OpenSearchSink
     store: Callable[..., StoreStage] = StoreStage
     search: Callable[[], FakeOpenSearch] = FakeOpenSearch
@@ -192,7 +193,7 @@ class _Process:
 class Simulation:
     """A bucket of files, a queue, and the three services. `armed` is OPSTRAIL_FAILPOINT."""
 
-    files: Mapping[str, bytes]
+    files: dict[str, bytes]
     parts: Parts = field(default_factory=Parts)
     seed: int = 1
     armed: str = ""
@@ -207,11 +208,13 @@ class Simulation:
     """Commits and replies to commits that were lost."""
     processes: dict[tuple[str, str], _Process] = field(default_factory=dict)
     _starts: int = 0
+    _copies: dict[str, int] = field(default_factory=dict)
     _died: dict[str, tuple[float, object]] = field(default_factory=dict)
     _passed: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the servers."""
+        self.files = dict(self.files)
         one = (TopicName.STACK_FACTS, TopicName.ACCOUNTS)
         self.kafka = BrokerModel({name: 1 if name in one else PARTITIONS for name in TopicName})
         self.search = self.parts.search()
@@ -223,6 +226,12 @@ class Simulation:
         """Put objects into the queue, all of them by default."""
         for key in self.files if keys is None else keys:
             self.queue.send(key)
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Put another copy of a file in its place, and notify of it."""
+        self.files[key] = data
+        self._copies[key] = self._copies.get(key, 1) + 1
+        self.notify([key])
 
     def start(self, role: str, member: str = "0") -> _Process:
         """Start a process; the first of its role owns all partitions."""
@@ -305,8 +314,10 @@ class Simulation:
     # What came of it
 
     def expected(self) -> Expected:
-        """Return what must come of it."""
-        return expected_of(self.files)
+        """Return what must come of it: the last copy of a file says what is in it."""
+        expected = expected_of(self.files)
+        expected.copies.update(self._copies)
+        return expected
 
     def behind(self) -> dict[str, int]:
         """Return what each service has yet to read."""
@@ -395,7 +406,7 @@ class Simulation:
         if role == "split":
             return SplitStage(
                 reader=Bucket(self.files),
-                ledger=Ledger(log, LEDGER, monotonic=self._monotonic),
+                ledger=self.parts.ledger(log, LEDGER, monotonic=self._monotonic),
                 codecs=SplitCodecs(
                     NOTICES,
                     LEDGER,
