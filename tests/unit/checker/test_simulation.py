@@ -10,7 +10,7 @@ from tests.support.figures import Figure
 SEEDS = 40
 KINDS = {
     *("killed", "rebalance", "commit lost", "reply to a commit lost", "broker away"),
-    *("opensearch refuses", "opensearch reply lost", "item refused"),
+    *("opensearch refuses", "opensearch reply lost", "item refused", "damaged copy came first"),
 }
 
 
