@@ -17,11 +17,11 @@ import pytest
 
 from opstrail_ingest.file_split import ledger_key
 from opstrail_ingest.ledger import Ledger
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Partition, Pulse, Record
 from opstrail_schemas.messages import TrailFile
 from opstrail_schemas.topics import TopicName
 from tests.support.figures import Figure
+from tests.support.memory_kafka import StillPulse
 from tests.support.records import KEY, a_record, record_text, trail_file
 from tests.support.splitting import LEDGER, NOW_MS, Split, a_notice
 

@@ -13,12 +13,12 @@ from opstrail_ingest.masking import Masking
 from opstrail_ingest.split_stage import RetryTimes, SplitCodecs, SplitStage
 from opstrail_runtime.dead_letters import DeadLetters
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.memory import MemoryKafka, MemoryLog, StillPulse
 from opstrail_runtime.stage import Commit, Partition, Pulse, Record
 from opstrail_schemas.codec import Codec, M
 from opstrail_schemas.identity import file_key
 from opstrail_schemas.messages import DeadLetter, FileNotice, RawEvent, TrailFile
 from opstrail_schemas.topics import TopicName
+from tests.support.memory_kafka import MemoryKafka, MemoryLog, StillPulse
 from tests.support.records import KEY
 
 NOW_MS = 1_709_300_000_000

@@ -11,7 +11,6 @@ from opensearchpy import OpenSearch
 
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.settings import OpenSearchSettings
 from opstrail_store import commands
 from opstrail_store.bulk_response import AlreadyThere, Reject, Stored
@@ -38,6 +37,7 @@ from opstrail_store.stored_documents import ExactJson, StoredDocuments
 from opstrail_store.templates import Layout
 from opstrail_store.wiring import new_client
 from tests.support.enriched import VERSION, a_raw, an_enriched
+from tests.support.memory_kafka import StillPulse
 
 JAN = "2023.01"
 

@@ -18,7 +18,6 @@ from prometheus_client import REGISTRY
 
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.settings import OpenSearchSettings
 from opstrail_runtime.stage import Partition, Record
 from opstrail_schemas.codec import Codec
@@ -33,6 +32,7 @@ from opstrail_store.store_stage import Codecs, StoreStage
 from opstrail_store.templates import Layout
 from opstrail_store.wiring import new_client
 from tests.support.enriched import JAN_2, an_enriched
+from tests.support.memory_kafka import StillPulse
 from tests.support.proxies import http_proxy as web
 
 SECURITY = Path(__file__).parents[3] / "docs" / "security.md"

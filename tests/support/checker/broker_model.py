@@ -1,6 +1,6 @@
 """A model of Kafka with open transactions: a last stable offset, fencing, generations, time-outs.
 
-Where opstrail_runtime.memory has atomic transactions, this one can be left in any state that a
+Where tests.support.memory_kafka has atomic transactions, this one can be left in any state that a
 killed process leaves: messages of an open transaction, offsets that were handed over, a commit
 whose reply was lost. Time is a number that waiting moves on.
 """

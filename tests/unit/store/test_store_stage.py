@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Partition, Record
 from opstrail_schemas.codec import Codec, UnknownSchema
 from opstrail_schemas.messages import DeadLetter, EnrichedEvent, TrailFile
@@ -14,6 +13,7 @@ from opstrail_store.index_name import IndexNames
 from opstrail_store.opensearch_sink import Conflict, Final, Write
 from opstrail_store.store_stage import Codecs, StoreStage
 from tests.support.enriched import JAN_2, a_raw, an_enriched
+from tests.support.memory_kafka import StillPulse
 
 ENRICHED = Partition(TopicName.EVENTS_ENRICHED, 0)
 REPAIRED = Partition(TopicName.EVENTS_REPAIRED, 0)
