@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from opensearchpy import OpenSearch
 
+from opstrail_runtime.errors import Unavailable
 from opstrail_store.index_name import IndexNames
 from opstrail_store.mapping import (
     DEAD_LETTER_FIELDS,
@@ -25,7 +26,7 @@ from opstrail_store.templates import (
 )
 
 _ASK_S = 10
-_FOUND = "index_templates.index_template"
+_WANTED = "index_templates.index_template._meta,error.type"
 
 
 class NotSetUp(OpenSearchRefuses):
@@ -52,7 +53,7 @@ def installed_layout(client: OpenSearch, prefix: str) -> Layout:
     It is asked for before each batch, and so for little, and never for long.
     """
     return layout_of(
-        installed_template(client, prefix, filter_path=f"{_FOUND}._meta", request_timeout=_ASK_S)
+        installed_template(client, prefix, filter_path=_WANTED, request_timeout=_ASK_S)
     )
 
 
@@ -121,8 +122,11 @@ def execute(steps: Sequence[Step]) -> None:
 def _installed(client: OpenSearch, name: str, **params: Any) -> dict[str, Any] | None:
     with translated():
         answer = client.indices.get_index_template(name=name, params=params, ignore=(404,))
-    if "index_templates" not in answer:
+    if answer.get("error", {}).get("type") == "resource_not_found_exception":
         return None
+    if "index_templates" not in answer:
+        # A proxy's, say. It tells nothing of the template, and a store must not end over it.
+        raise Unavailable("opensearch", "an answer that is not one to our question")
     template: dict[str, Any] = answer["index_templates"][0]["index_template"]
     return template
 

@@ -1,11 +1,14 @@
 """Retention on a real OpenSearch: closed first, deleted later, and nothing comes back."""
 
 import json
+import logging
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from opensearchpy import OpenSearch
 from prometheus_client import REGISTRY
 
 from opstrail_runtime.backoff import Backoff
+from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.settings import OpenSearchSettings
 from opstrail_runtime.stage import Partition, Record
@@ -29,7 +33,9 @@ from opstrail_store.store_stage import Codecs, StoreStage
 from opstrail_store.templates import Layout
 from opstrail_store.wiring import new_client
 from tests.support.enriched import JAN_2, an_enriched
+from tests.support.proxies import http_proxy as web
 
+SECURITY = Path(__file__).parents[3] / "docs" / "security.md"
 DAY = 86_400_000
 NOW = time.time_ns() // 1_000_000
 FEB_2 = JAN_2 + 31 * DAY
@@ -280,6 +286,102 @@ def test_horizon_and_oldest_period_are_metrics(run, place):
     horizon_s = shown("opstrail_store_retention_horizon_timestamp_seconds")
     assert (JAN_2 + 30 * DAY) / 1000 == horizon_s
     assert (JAN_2 - DAY) / 1000 == shown("opstrail_store_oldest_period_timestamp_seconds")
+
+
+def test_what_cannot_be_deleted_is_said_and_the_next_run_goes_on(run, place):
+    place.take_events(JAN_2, NOW)
+    index = place.names.of_event(JAN_2)
+    place.client.indices.put_settings(index=index, body={"index.blocks.read_only": True})
+
+    assert "block" in run(*SINCE_FEB, code=1, closed_hours="0").stderr
+    assert "2023.01" in place.indices()
+
+    place.client.indices.put_settings(index=index, body={"index.blocks.read_only": None})
+    run(*SINCE_FEB, closed_hours="0")
+    assert "2023.01" not in place.indices()
+
+
+def test_an_index_that_somebody_closed_is_deleted_as_well(run, place):
+    place.take_events(JAN_2, NOW)
+    place.client.indices.close(index=place.names.of_event(JAN_2))
+
+    assert "delete" == actions(run(*SINCE_FEB, closed_hours="0"))["2023.01"]
+    assert "2023.01" not in place.indices()
+
+
+# What each request of ours is called where OpenSearch checks rights.
+ACTIONS = {
+    r"GET /_index_template/": {"indices:admin/index_template/get"},
+    r"PUT /_index_template/": {"indices:admin/index_template/put"},
+    r"GET /[^_/]*\*\?": {"indices:admin/get"},
+    r"GET /[^/]*/_stats/": {"indices:monitor/stats"},
+    r"DELETE /[^/]*$": {"indices:admin/delete"},
+    r"POST /[^/]*/_count": {"indices:data/read/search*"},
+    r"POST /[^/]*/_delete_by_query": {
+        "indices:data/write/delete*", "indices:data/read/search*", "indices:data/read/scroll*",
+        "indices:data/write/bulk*", "indices:admin/refresh*",
+    },
+}  # fmt: skip
+
+
+def test_it_needs_the_rights_that_the_page_on_security_gives_it(run, place, requests_made):
+    place.take_events(JAN_2, NOW)
+    place.take_letter(b"old", JAN_2)
+    place.count(place.names.dead_letters)
+    requests_made.clear()
+
+    run(*SINCE_FEB, closed_hours="0")
+
+    used = {
+        action
+        for request in requests_made
+        for pattern, actions in ACTIONS.items()
+        if re.match(pattern, request)
+        for action in actions
+    }
+    assert all(any(re.match(known, each) for known in ACTIONS) for each in requests_made)
+    [row] = [line for line in SECURITY.read_text().splitlines() if line.startswith("| retention |")]
+    assert used == set(re.findall(r"`(indices:[^`]*)`", row))
+
+
+@pytest.fixture
+def requests_made() -> Iterator[list[str]]:
+    """Every request of the client, as `METHOD /path?query`."""
+    made: list[str] = []
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            method, url = record.getMessage().split()[:2]
+            made.append(f"{method} /{url.split('/', 3)[3]}")
+
+    logger, notes = logging.getLogger("opensearch"), Notes()
+    level = logger.level
+    logger.addHandler(notes)
+    logger.setLevel(logging.INFO)
+    yield made
+    logger.removeHandler(notes)
+    logger.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        web.Answer(404), web.Answer(404, b"<html>"), web.Answer(200, b"{}"), web.Answer(503),
+        web.Truncate(0.5), web.ResetAfter(),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_answer_that_tells_nothing_of_the_template_is_waited_for(opensearch_url, place, fault):
+    with web.HttpProxy(opensearch_url).running() as proxy:
+        horizon = Horizon(
+            new_client(OpenSearchSettings(url=proxy.url)),
+            place.prefix,
+            Layout(),
+            clock=lambda: 0.0,
+        )
+        proxy.faults = lambda _: fault
+        with pytest.raises(Unavailable):
+            horizon()
 
 
 def test_a_store_whose_templates_are_gone_stops(place):
