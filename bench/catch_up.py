@@ -1,8 +1,9 @@
-"""Enrich with 1,000,000 facts on their topic: seconds until ready, and its peak of memory.
+"""Enrich with 1,000,000 facts, split with 1,000,000 files: seconds until ready, peak of memory.
 
 make bench, or: python -m pytest -s bench/catch_up.py --override-ini=python_files='*.py'
 """
 
+import json
 import os
 import random
 import time
@@ -14,21 +15,25 @@ from pathlib import Path
 
 import pytest
 
+from opstrail_ingest.file_split import ledger_key
 from opstrail_local import ports
 from opstrail_runtime.codecs import Codecs
 from opstrail_runtime.settings import RegistrySettings
 from opstrail_runtime.wiring import new_registry
 from opstrail_schemas.facts import digest_of
-from opstrail_schemas.messages import StackFact
+from opstrail_schemas.messages import StackFact, TrailFile
 from opstrail_schemas.topics import TopicName
 from tests.support.enriching import child_belongs
 from tests.support.figures import Figure
-from tests.support.installed import installed, peak_bytes
+from tests.support.installed import FEW_PARTITIONS, Installed, installed, peak_bytes
+from tests.support.records import KEY
 from tests.support.servers import Servers
+from tests.support.splitting import a_done_file
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
-FACTS, AT_ONCE = 1_000_000, 50_000
+FACTS, FILES, AT_ONCE = 1_000_000, 1_000_000, 50_000
+PARTITIONS = 4  # of the ledger
 LOOK_EVERY_S = 0.1
 
 
@@ -46,16 +51,7 @@ def test_catch_up_with_a_million_facts(servers: Servers, tmp_path: Path, figure:
                     for fact in _facts(start, start + AT_ONCE)
                 ),
             )
-        (port,) = ports.pick(1, wanted=(), rng=random.Random())
-        began = time.monotonic()
-        service = own.start("enrich", OPSTRAIL_TELEMETRY__PORT=str(port))
-        try:
-            while not _ready(port):
-                assert service.process.poll() is None, service.err.read_text()
-                time.sleep(LOOK_EVERY_S)
-            seconds, peak = time.monotonic() - began, peak_bytes(service.process.pid)
-        finally:
-            service.stop()
+        seconds, peak, _ = _until_ready(own, "enrich")
 
     figure(
         f"catch-up with {FACTS:,} facts (machine: {os.cpu_count()} cores, "
@@ -64,6 +60,60 @@ def test_catch_up_with_a_million_facts(servers: Servers, tmp_path: Path, figure:
         "at most 60 s",
     )
     figure("catch-up, peak of enrich", f"{peak / 2**20:.0f} MiB", "at most 400 MiB")
+
+
+def test_catch_up_with_a_ledger_of_a_million_files(
+    servers: Servers, tmp_path: Path, figure: Figure
+) -> None:
+    with installed(servers, tmp_path, **FEW_PARTITIONS) as own:
+        for command in (("topics", "create"), ("schemas", "register")):
+            assert own.start(*command).process.wait(60) == 0
+        url = servers.environment()["OPSTRAIL_REGISTRY__URL"]
+        codec = Codecs(new_registry(RegistrySettings(url=url))).of(
+            TopicName.FILES_LEDGER, TrailFile
+        )
+        row = a_done_file()
+        value, old = codec.encode(row), KEY[-24:-8].encode()
+        for start in range(0, FILES, AT_ONCE):
+            names = [b"%016d" % number for number in range(start, start + AT_ONCE)]
+            own.produce(
+                TopicName.FILES_LEDGER,
+                (
+                    (
+                        number % PARTITIONS,
+                        ledger_key(row).replace(old, name),
+                        value.replace(old, name),
+                    )
+                    for number, name in enumerate(names)
+                ),
+            )
+        seconds, peak, said = _until_ready(own, "ingest", "split")
+
+    restored = [json.loads(line) for line in said.splitlines() if "state restored" in line]
+    assert sum(each["entries"] for each in restored) == FILES
+    load = f"(load {os.getloadavg()[0]:.1f})"
+    figure(
+        f"ledger of {FILES:,} files read back from Kafka {load}",
+        f"{sum(each['seconds'] for each in restored):.1f} s",
+        "at most 10 s",
+    )
+    figure("split started, until ready", f"{seconds:.1f} s", "stated")
+    figure("split with it, peak of memory", f"{peak / 2**20:.0f} MiB", "stated")
+
+
+def _until_ready(own: Installed, *role: str) -> tuple[float, int, str]:
+    """Start a service; return the seconds until it is ready, its peak of memory, what it said."""
+    (port,) = ports.pick(1, wanted=(), rng=random.Random())
+    began = time.monotonic()
+    service = own.start(*role, OPSTRAIL_TELEMETRY__PORT=str(port))
+    try:
+        while not _ready(port):
+            assert service.process.poll() is None, service.err.read_text()
+            time.sleep(LOOK_EVERY_S)
+        seconds, peak = time.monotonic() - began, peak_bytes(service.process.pid)
+    finally:
+        service.stop()
+    return seconds, peak, service.err.read_text()
 
 
 def _facts(start: int, end: int) -> Iterator[StackFact]:

@@ -18,12 +18,11 @@ import pytest
 from opstrail_ingest.file_split import ledger_key
 from opstrail_ingest.ledger import Ledger
 from opstrail_runtime.stage import Partition, Pulse, Record
-from opstrail_schemas.messages import TrailFile
 from opstrail_schemas.topics import TopicName
 from tests.support.figures import Figure
 from tests.support.memory_kafka import StillPulse
 from tests.support.records import KEY, a_record, record_text, trail_file
-from tests.support.splitting import LEDGER, NOW_MS, Split, a_notice
+from tests.support.splitting import LEDGER, Split, a_done_file, a_notice
 
 MIB = 1024 * 1024
 pytestmark = pytest.mark.timeout(900)
@@ -128,23 +127,7 @@ class _Rows:
 
 def test_ledger_of_a_million_files(figure: Figure) -> None:
     files = 1_000_000
-    row = TrailFile(
-        bucket="trails",
-        key=KEY,
-        e_tag="0" * 32,
-        state="done",
-        account_id="111122223333",
-        aws_region="eu-central-1",
-        size=10_000,
-        unpacked_size=100_000,
-        records=50,
-        sha256="0" * 64,
-        oldest_event_time=NOW_MS,
-        newest_event_time=NOW_MS,
-        delivered_at=NOW_MS,
-        noticed_at=NOW_MS,
-        updated_at=NOW_MS,
-    )
+    row = a_done_file()
     value = LEDGER.encode(row)
     # Keys of equal length, put in place of the one that was encoded.
     names = [b"%016d" % number for number in range(files)]

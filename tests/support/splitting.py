@@ -19,7 +19,7 @@ from opstrail_schemas.identity import file_key
 from opstrail_schemas.messages import DeadLetter, FileNotice, RawEvent, TrailFile
 from opstrail_schemas.topics import TopicName
 from tests.support.memory_kafka import MemoryKafka, MemoryLog, StillPulse
-from tests.support.records import KEY
+from tests.support.records import ACCOUNT, KEY
 
 NOW_MS = 1_709_300_000_000
 MIB = 1024 * 1024
@@ -36,6 +36,28 @@ RAW, REREAD = _codec(RawEvent, 4), _codec(RawEvent, 5)
 def a_notice(key: str = KEY, **fields: object) -> FileNotice:
     given = {"bucket": "trails", "key": key, "source": "s3", "noticed_at": NOW_MS}
     return FileNotice(**(given | fields))  # type: ignore[arg-type]
+
+
+def a_done_file() -> TrailFile:
+    """Return a row of the ledger as most are."""
+    return TrailFile(
+        bucket="trails",
+        key=KEY,
+        e_tag="0" * 32,
+        last_modified=NOW_MS,
+        state="done",
+        records=50,
+        account_id=ACCOUNT,
+        aws_region="eu-central-1",
+        size=10_000,
+        unpacked_size=100_000,
+        sha256="0" * 64,
+        oldest_event_time=NOW_MS,
+        newest_event_time=NOW_MS,
+        delivered_at=NOW_MS,
+        noticed_at=NOW_MS,
+        updated_at=NOW_MS,
+    )
 
 
 @dataclass(slots=True)

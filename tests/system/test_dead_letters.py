@@ -73,6 +73,40 @@ def test_a_file_that_was_mended_ends_complete_and_leaves_no_letter(
     assert 3 == ended.code
 
 
+def test_a_whole_copy_that_comes_by_itself_withdraws_the_letters_of_the_damaged_ones(
+    own: Installed, tmp_path: Path
+) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    file = folder / "hurt.json.gz"
+    whole = [a_record(number) for number in range(5)]
+    file.write_bytes(trail_file([*whole[:2], BROKEN, *whole[3:], BROKEN]))
+    assert 3 == own.run(folder).code
+    fragments = keys(own)
+    assert 2 == len(fragments)
+
+    file.write_bytes(trail_file(whole)[:-20])
+    assert 3 == own.run(folder).code
+    # What was cut off may be in them.
+    assert {*fragments, "split:local/hurt.json.gz"} <= set(keys(own))
+
+    file.write_bytes(trail_file(whole))
+    spent = tmp_path / "spent"
+    spent.mkdir()
+    own.run(
+        folder,
+        OPSTRAIL_FAILPOINT="split.after-produce:1",
+        OPSTRAIL_FAILPOINT_SPENT=str(spent),
+    )
+    assert list(spent.iterdir()), "split was not killed"
+    assert 0 == own.run(folder).code
+
+    assert [] == keys(own)
+    assert [] == own.dead_letters()
+    assert {f"{ACCOUNT}/{number}" for number in range(5)} == own.identities()
+    assert "done" == own.files()["hurt.json.gz"]["state"]
+
+
 def test_a_retry_that_is_killed_anywhere_sends_each_message_once(
     own: Installed, tmp_path: Path
 ) -> None:
