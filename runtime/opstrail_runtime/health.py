@@ -1,7 +1,8 @@
 """/metrics, /livez and /readyz on one port.
 
 /livez: the loop has polled lately; it says nothing about Kafka, so that no restart comes from an
-outage. /readyz: state is restored and records flow.
+outage. /readyz: the group has told the process its share, which may be nothing, and the state of
+that share is restored.
 """
 
 import platform

@@ -77,6 +77,7 @@ class KafkaSource:
         self._generation = 0
         self._assigned: set[Partition] = set()
         self._revoked: set[Partition] = set()
+        self._balanced = False
         self._begun: set[Partition] = set()
         self._ends: dict[Partition, int] = {}
         self._held = False
@@ -157,8 +158,10 @@ class KafkaSource:
 
     def changes(self) -> Changes:
         """Return partitions assigned and taken away since the last call."""
-        changes = Changes(tuple(sorted(self._assigned)), tuple(sorted(self._revoked)))
-        self._assigned, self._revoked = set(), set()
+        changes = Changes(
+            tuple(sorted(self._assigned)), tuple(sorted(self._revoked)), self._balanced
+        )
+        self._assigned, self._revoked, self._balanced = set(), set(), False
         return changes
 
     def committed(self, partitions: Collection[Partition]) -> Mapping[Partition, Committed]:
@@ -236,6 +239,7 @@ class KafkaSource:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._generation += 1
+        self._balanced = True
         # Not read before `begin`: assigned here only so that librdkafka knows we followed.
         for at in partitions:
             self._assigned.add(Partition(self._names.short(at.topic), at.partition))

@@ -205,18 +205,22 @@ class Loop:
         return batch
 
     def _follow_changes(self) -> None:
+        """Begin what was assigned. Ready is also a member that the group has nothing for: a spare
+        one that never were would stop a rolling update at its pod.
+        """
         self._note_changes()
-        if not self._waiting_to_begin:
-            return
-        emit(PartitionsAssigned(self.name, len(self._waiting_to_begin)))
-        self._patiently(self._begin)
-        self.ready = True
+        if self._waiting_to_begin:
+            self.ready = False
+            emit(PartitionsAssigned(self.name, len(self._waiting_to_begin)))
+            self._patiently(self._begin)
+            self.ready = True
 
     def _note_changes(self) -> None:
         changes = self.source.changes()
         if changes.revoked:
             self._forget(changes.revoked)
         self._waiting_to_begin |= set(changes.assigned)
+        self.ready |= changes.balanced and not self._waiting_to_begin
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
         emit(PartitionsRevoked(self.name, len(partitions)))

@@ -42,6 +42,7 @@ class Changes:
 
     assigned: Sequence[Partition] = ()
     revoked: Sequence[Partition] = field(default=())
+    balanced: bool = False  # the group told this member its share, which may be nothing
 
 
 class Source(Protocol):

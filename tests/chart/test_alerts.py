@@ -52,6 +52,20 @@ CASES: Mapping[str, Case] = {
         20,
         {"stage": "store", "instance": "i"},
     ),
+    "OpstrailRestarts": Case(
+        {
+            'process_start_time_seconds{instance="i"}': "1x10 700x10 1400x10 2100x10 2800x20",
+            'opstrail_build_info{instance="i",version="1"}': "1x60",
+        },
+        # Twice; and somebody else's.
+        {
+            'process_start_time_seconds{instance="i"}': "1x10 700x10 1400x40",
+            'opstrail_build_info{instance="i",version="1"}': "1x60",
+            'process_start_time_seconds{instance="x"}': "1x10 700x10 1400x10 2100x10 2800x20",
+        },
+        50,
+        {"instance": "i"},
+    ),
     "OpstrailBehind": Case(
         {'opstrail_consumer_lag_records{stage="store",topic="a"}': "600000+1000x200"},
         # Much, and on its way down.
@@ -61,39 +75,51 @@ CASES: Mapping[str, Case] = {
     ),
     "OpstrailStoreStale": Case(
         {"opstrail_store_newest_event_timestamp_seconds": "0x200"},
-        {"opstrail_store_newest_event_timestamp_seconds": "0+60x200"},
+        # Up to date; then all pods are new ones and have stored nothing yet.
+        {
+            'opstrail_store_newest_event_timestamp_seconds{instance="old"}': "0+60x70 _x130",
+            'opstrail_store_newest_event_timestamp_seconds{instance="new"}': "_x70 0x130",
+        },
         100,
     ),
     "OpstrailNoticeOld": Case(
         {
-            "opstrail_split_oldest_notice_timestamp_seconds": f"{-46 * DAY}x60",
-            'opstrail_consumer_lag_records{stage="split",topic="n"}': "5x60",
+            'opstrail_split_oldest_notice_timestamp_seconds{instance="i"}': f"{-46 * DAY}x60",
+            'opstrail_consumer_lag_records{stage="split",topic="n",instance="i"}': "5x60",
         },
-        # Old, and long done.
+        # Old, and long done; and one that was just started.
         {
-            "opstrail_split_oldest_notice_timestamp_seconds": f"{-46 * DAY}x60",
-            'opstrail_consumer_lag_records{stage="split",topic="n"}': "0x60",
+            'opstrail_split_oldest_notice_timestamp_seconds{instance="i"}': f"{-46 * DAY}x60",
+            'opstrail_consumer_lag_records{stage="split",topic="n",instance="i"}': "0x60",
+            'opstrail_split_oldest_notice_timestamp_seconds{instance="new"}': "0x60",
+            'opstrail_consumer_lag_records{stage="split",topic="n",instance="new"}': "5x60",
         },
         30,
     ),
+    # These begin with their first count, as a label's value and a process that was restarted do.
     "OpstrailInputSetAside": Case(
-        {'opstrail_inputs_set_aside_total{stage="split"}': "0x10 1x60"},
-        {'opstrail_inputs_set_aside_total{stage="split"}': "1x60"},
-        20,
+        {'opstrail_inputs_set_aside_total{stage="split"}': "_x40 1x60"},
+        {'opstrail_inputs_set_aside_total{stage="split"}': "1x120"},
+        80,
         {"stage": "split"},
     ),
     "OpstrailFilesGivenUp": Case(
-        {'opstrail_files_total{state="quarantined"}': "0x10 1x60"},
+        {'opstrail_files_total{state="quarantined"}': "_x40 1x60"},
         {
-            'opstrail_files_total{state="quarantined"}': "1x60",
-            'opstrail_files_total{state="done"}': "0+9x60",
+            'opstrail_files_total{state="quarantined"}': "1x120",
+            'opstrail_files_total{state="done"}': "0+9x120",
         },
-        20,
+        80,
     ),
     "OpstrailDeadLetters": Case(
-        {'opstrail_dead_letters_total{stage="split",reason="not-json"}': "0x10 1x60"},
-        {'opstrail_dead_letters_total{stage="split",reason="not-json"}': "7x60"},
-        30,
+        {
+            'opstrail_dead_letters_total{stage="split",reason="not-json"}': "_x40 1x60",
+        },
+        {
+            'opstrail_dead_letters_total{stage="split",reason="not-json"}': "7x120",
+            'opstrail_discover_dead_total{reason="x"}': "7x120",
+        },
+        80,
         {"stage": "split", "reason": "not-json"},
     ),
     "OpstrailRetriesPiling": Case(
@@ -118,15 +144,15 @@ CASES: Mapping[str, Case] = {
         {"stage": "store"},
     ),
     "OpstrailFactsIgnored": Case(
-        {'opstrail_enrich_facts_ignored_total{topic="accounts"}': "0x10 2x60"},
+        {'opstrail_enrich_facts_ignored_total{topic="accounts"}': "_x10 2x60"},
         {'opstrail_enrich_facts_ignored_total{topic="accounts"}': "0x60"},
         20,
         {"topic": "accounts"},
     ),
     "OpstrailExpired": Case(
-        {'opstrail_records_expired_total{stage="store"}': "0+1x60"},
-        {'opstrail_records_expired_total{stage="store"}': "9x60"},
-        30,
+        {'opstrail_records_expired_total{stage="store"}': "0+1x120"},
+        {'opstrail_records_expired_total{stage="store"}': "9x120"},
+        80,
     ),
     "OpstrailRetentionBehind": Case(
         {

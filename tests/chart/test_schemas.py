@@ -16,8 +16,11 @@ from tests.support.chart import (
     CHART,
     VALUES,
     custom_schema,
+    environment,
     manifests,
     name_of,
+    of_kind,
+    pod_templates,
     render,
     tools,
 )
@@ -132,6 +135,22 @@ def test_at_most_five_values_have_to_be_given(figure: Figure) -> None:
         assert render(minimal, settings=[f'{section}={{"{name}":null}}']).refusal, each
 
 
+_STRIMZI = (
+    "strimzi.users.enabled=true",
+    "strimzi.topics.enabled=true",
+    'strimzi.cluster="c"',
+)
+# Roles of AWS everywhere: nothing needs the Secret.
+_NO_SECRET = (
+    'kafka.saslMechanism="AWS_MSK_IAM"',
+    'kafka.region="r"',
+    'opensearch.auth="sigv4"',
+    'opensearch.region="r"',
+    "history.enabled=false",
+    'secrets.existingSecret=""',
+)
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
@@ -157,6 +176,22 @@ def test_at_most_five_values_have_to_be_given(figure: Figure) -> None:
         (['kafka.librdkafka={"sasl.password":"x"}'], "sasl.password"),
         (['settings={"PATH":"x"}'], "PATH"),
         (["terminationGracePeriodSeconds=10"], "/terminationGracePeriodSeconds"),
+        (["drainSeconds=600"], "terminationGracePeriodSeconds: write more than"),
+        (["keda.enabled=true", "keda.minReplicas.split=9"], "keda.minReplicas.split"),
+        (
+            ["keda.enabled=true", "keda.minReplicas.split=5", "kafka.filesPartitions=4"],
+            "the partitions, 4",
+        ),
+        (['kafka.saslMechanism=""'], "/kafka/saslMechanism"),
+        (['kafka.ca={"secret":"a","configMap":"b"}'], "/kafka/ca/configMap"),
+        (['settings={"OPSTRAIL_KAFKA__PASSWORD":"x"}'], "OPSTRAIL_KAFKA__PASSWORD"),
+        (['history.settings={"OPSTRAIL_HISTORY__CURSOR_KEY":"x"}'], "CURSOR_KEY"),
+        (['fullnameOverride="A_b"'], "/fullnameOverride"),
+        ([*_STRIMZI, 'kafka.saslMechanism="SCRAM-SHA-256"'], "/kafka/saslMechanism"),
+        ([*_STRIMZI, "kafka.clientCertificate=true"], "/kafka/saslMechanism"),
+        ([*_NO_SECRET, "registry.basicAuth=true"], "/secrets/existingSecret"),
+        ([*_NO_SECRET, "registry.clientCertificate=true"], "/secrets/existingSecret"),
+        ([*_NO_SECRET, "kafka.clientCertificate=true"], "/secrets/existingSecret"),
         (['image.digest="sha256:1"'], "/image/digest"),
         (["retention.enabled=true"], "/retention/keepDays"),
         (["retention.enabled=true", "retention.keepDays=6"], "/retention/keepDays"),
@@ -167,3 +202,67 @@ def test_wrong_values_are_refused_by_their_name(settings: list[str], text: str) 
     minimal = next(path for path in VALUES if path.stem == "minimal")
 
     assert text in render(minimal, settings=settings).refusal
+
+
+def _minimal() -> Path:
+    return next(path for path in VALUES if path.stem == "minimal")
+
+
+def test_no_secret_is_asked_for_where_none_is_needed() -> None:
+    assert "" == render(_minimal(), settings=_NO_SECRET).refusal
+
+
+def test_numbers_of_settings_reach_the_pods_as_they_were_written(tmp_path: Path) -> None:
+    told = tmp_path / "values.yaml"
+    told.write_text(
+        "settings: {OPSTRAIL_STORE__BULK_MAX_BYTES: 5000000, OPSTRAIL_STORE__X: 0.5}\n"
+        "store: {settings: {OPSTRAIL_STORE__Y: true, OPSTRAIL_STORE__Z: text}}\n"
+        "keda: {enabled: true, lagThreshold: {store: 1000000}}\n"
+    )
+    made = render(_minimal(), told).manifests
+    (store,) = [each for each in made if name_of(each) == "StatefulSet/rel-opstrail-store"]
+    (scaled,) = [each for each in made if name_of(each) == "ScaledObject/rel-opstrail-store"]
+
+    found = environment(store["spec"]["template"])
+
+    names = ("BULK_MAX_BYTES", "X", "Y", "Z")
+    assert ["5000000", "0.5", "true", "text"] == [found[f"OPSTRAIL_STORE__{n}"] for n in names]
+    assert "1000000" == scaled["spec"]["triggers"][0]["metadata"]["lagThreshold"]
+
+
+def test_annotations_of_pods_reach_all_pods_and_a_roles_own_win() -> None:
+    settings = ['podAnnotations={"a":"all","b":"all"}', 'setup.podAnnotations={"b":"own"}']
+    found = {
+        name_of(manifest): template["metadata"]["annotations"]
+        for manifest, template in pod_templates(render(_minimal(), settings=settings).manifests)
+    }
+
+    assert {"a": "all", "b": "own"} == found["Job/rel-opstrail-store-setup"]
+    assert {"a": "all", "b": "all"} == found["CronJob/rel-opstrail-reread"]
+    assert all(each["a"] == "all" for each in found.values())
+
+
+def test_names_fit_where_the_release_has_a_long_one() -> None:
+    made = render(
+        _minimal(),
+        settings=[f'fullnameOverride="{"a" * 38}"', "accountsSync.enabled=true"],
+    ).manifests
+
+    assert 52 >= max(len(m["metadata"]["name"]) for m in of_kind(made, "CronJob"))
+
+
+def test_keda_trusts_the_authority_of_a_config_map_and_logs_in_only_where_one_does() -> None:
+    tls = [
+        "keda.enabled=true",
+        'kafka.securityProtocol="SSL"',
+        'kafka.saslMechanism=""',
+    ]
+    without = render(_minimal(), settings=tls).manifests
+    with_ca = render(_minimal(), settings=[*tls, 'kafka.ca.configMap="ours"']).manifests
+
+    assert [] == of_kind(without, "TriggerAuthentication")
+    for each in of_kind(without, "ScaledObject"):
+        assert all("authenticationRef" not in trigger for trigger in each["spec"]["triggers"])
+    expected = [{"parameter": "ca", "name": "ours", "key": "ca.crt"}]
+    for each in of_kind(with_ca, "TriggerAuthentication"):
+        assert {"configMapTargetRef": expected} == each["spec"]

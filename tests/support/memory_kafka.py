@@ -91,7 +91,9 @@ class MemorySource:
                 self._positions.pop(partition, None)
                 self._ends.pop(partition, None)
             self._changes = Changes(
-                (*self._changes.assigned, *came.assigned), (*self._changes.revoked, *came.revoked)
+                (*self._changes.assigned, *came.assigned),
+                (*self._changes.revoked, *came.revoked),
+                balanced=True,
             )
             return Batch((), self.lease())
         records: list[Record] = []

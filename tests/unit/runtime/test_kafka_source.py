@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.kafka_source import KafkaSource
+from opstrail_runtime.source import Changes
 from opstrail_runtime.stage import Partition
 from opstrail_runtime.topic_names import TopicNames
 from opstrail_schemas.topics import TopicName
@@ -52,6 +53,7 @@ class Consumer:
     def __init__(self) -> None:
         self.answers: list[list[Told] | Callable[[], list[Told]]] = []
         self.subscriptions: list[str] = []
+        self.share = [IN.number]
         self.revoke: Callable[[Any, list[TopicPartition]], None]
 
     def unsubscribe(self) -> None:
@@ -62,7 +64,7 @@ class Consumer:
     ) -> None:
         self.subscriptions.append("joined")
         self.revoke = on_lost
-        on_assign(self, [TopicPartition(NAMES.full(IN.topic), IN.number)])
+        on_assign(self, [TopicPartition(NAMES.full(IN.topic), n) for n in self.share])
 
     def consume(self, _most: int, _timeout_s: float) -> list[Told]:
         answer = self.answers.pop(0) if self.answers else []
@@ -176,3 +178,12 @@ def test_a_member_that_polled_too_late_joins_anew(consumer: Consumer, source: Ka
 
     assert ["joined", "left"] == early
     assert ["joined", "left", "joined"] == consumer.subscriptions
+
+
+def test_a_share_of_nothing_is_told_once_the_group_has_told_it(consumer: Consumer) -> None:
+    consumer.share = []
+    source = KafkaSource(consumer, [IN.topic], NAMES, slot="s", **TIMES)  # type: ignore[arg-type]
+
+    source.poll(timeout_s=0, most_records=10)
+
+    assert [Changes(balanced=True), Changes()] == [source.changes(), source.changes()]

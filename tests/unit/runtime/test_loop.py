@@ -112,6 +112,27 @@ def test_state_is_restored_before_the_first_record_and_dropped_when_a_partition_
     assert stage.held == set()
 
 
+def test_it_is_ready_once_the_state_of_its_share_is_restored_and_not_before() -> None:
+    loop = a_loop(a_broker(b"a"), Copying())
+    at_restore: list[bool] = []
+    restore = loop.stage.restore
+    loop.stage.restore = lambda *told: (at_restore.append(loop.ready), restore(*told))[1]  # type: ignore[method-assign]
+
+    before = loop.ready
+    steps(loop)
+
+    assert ([False], False, True) == (at_restore, before, loop.ready)
+
+
+def test_a_spare_member_that_the_group_has_nothing_for_is_ready() -> None:
+    """Else a rolling update of more pods than partitions would wait for it for ever."""
+    loop = a_loop(a_broker(partitions=0), Copying())
+
+    steps(loop, 1)
+
+    assert loop.ready
+
+
 def test_an_outage_is_waited_out_and_the_same_records_come_again() -> None:
     kafka = a_broker(b"a", b"b")
     outages = iter([True, True, False])

@@ -1,11 +1,11 @@
-{{/* Names. A StatefulSet's name is short enough for the ordinal and a revision's hash. */}}
+{{/* Names. The longest is a CronJob's, of which Kubernetes takes 52 characters. */}}
 {{- define "opstrail.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 38 | trimSuffix "-" -}}
 {{- else if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 38 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 38 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -37,6 +37,31 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{- define "opstrail.slotNamespace" -}}
 {{- .Values.slotNamespace | default .Values.kafka.topicPrefix | default "opstrail" -}}
+{{- end -}}
+
+{{/* What no schema can compare. */}}
+{{- define "opstrail.checks" -}}
+{{- $v := .Values -}}
+{{- if le (int $v.terminationGracePeriodSeconds) (add (int $v.drainSeconds) 30) -}}
+{{- fail (printf "terminationGracePeriodSeconds: write more than drainSeconds and a transaction's 30 s together, %d" (add (int $v.drainSeconds) 30)) -}}
+{{- end -}}
+{{- if $v.keda.enabled -}}
+{{- range $role := list "split" "enrich" "store" -}}
+{{- $partitions := int (ternary $v.kafka.filesPartitions $v.kafka.eventsPartitions (eq $role "split")) -}}
+{{- $most := min (get $v.keda.maxReplicas $role) $partitions -}}
+{{- if gt (int (get $v.keda.minReplicas $role)) (int $most) -}}
+{{- fail (printf "keda.minReplicas.%s: write no more than keda.maxReplicas.%s and the partitions, %d" $role $role $most) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Annotations of a pod: its role's before those of all. */}}
+{{- define "opstrail.podAnnotations" -}}
+{{- $values := include "opstrail.roleValues" . | fromYaml -}}
+{{- with merge (dict) $values.podAnnotations .root.Values.podAnnotations -}}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end -}}
 {{- end -}}
 
 {{/* What each role speaks to: "kafka registry opensearch aws". */}}
@@ -247,9 +272,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if eq .role "retention" }}
 {{- $_ := set $env "OPSTRAIL_STORE__KEEP_DAYS" (toString $v.retention.keepDays) }}
 {{- end }}
+{{- if has .role (list "discover" "split") }}
+{{- $_ := set $env "OPSTRAIL_DISCOVER__ALLOWED_BUCKETS" (toJson $v.source.allowedBuckets) }}
+{{- end }}
 {{- if eq .role "discover" }}
 {{- with $v.source.queueUrl }}{{- $_ := set $env "OPSTRAIL_DISCOVER__QUEUE_URL" . }}{{- end }}
-{{- $_ := set $env "OPSTRAIL_DISCOVER__ALLOWED_BUCKETS" (toJson $v.source.allowedBuckets) }}
 {{- end }}
 {{- if eq .role "history" }}
 {{- $_ := set $env "OPSTRAIL_HISTORY__HOST" "0.0.0.0" }}
@@ -267,8 +294,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- $_ := set $env "OPSTRAIL_TELEMETRY__PORT" "9404" }}
 {{- if ne .role "history" }}{{- $_ := set $env "OPSTRAIL_LOOP__DRAIN_S" (toString $v.drainSeconds) }}{{- end }}
 {{- end }}
-{{- range $name, $value := $v.settings }}{{- $_ := set $env $name (toString $value) }}{{- end }}
-{{- range $name, $value := $values.settings }}{{- $_ := set $env $name (toString $value) }}{{- end }}
+{{- /* As JSON: a number of a values file is a float, and 5000000 would become 5e+06. */}}
+{{- range $settings := list $v.settings $values.settings }}
+{{- range $name, $value := $settings }}
+{{- $_ := set $env $name (ternary $value (toJson $value) (kindIs "string" $value)) }}
+{{- end }}
+{{- end }}
 {{- range $name := keys $env | sortAlpha }}
 - name: {{ $name }}
   value: {{ get $env $name | quote }}
