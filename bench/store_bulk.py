@@ -116,8 +116,7 @@ def main() -> None:
             sink=sink,
             codecs=CODECS,
             names=IndexNames(prefix),
-            horizon_ms=None,
-            check_setup=lambda: None,
+            horizon=lambda: None,
             now_ms=lambda: time.time_ns() // 1_000_000,
         )
         corpus = events(folder, known_facts=known_facts)

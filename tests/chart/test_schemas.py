@@ -158,6 +158,8 @@ def test_at_most_five_values_have_to_be_given(figure: Figure) -> None:
         (['settings={"PATH":"x"}'], "PATH"),
         (["terminationGracePeriodSeconds=10"], "/terminationGracePeriodSeconds"),
         (['image.digest="sha256:1"'], "/image/digest"),
+        (["retention.enabled=true"], "/retention/keepDays"),
+        (["retention.enabled=true", "retention.keepDays=6"], "/retention/keepDays"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )

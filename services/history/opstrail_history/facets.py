@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opstrail_history.filters import BY_NAME, Filters, Value
-from opstrail_history.query import denied, value_query
+from opstrail_history.query import denied, failed, value_query
 
 Json = Mapping[str, Any]
 FACETS: Mapping[str, str] = {
@@ -134,12 +134,7 @@ def _counts_request(step_ms: int | None) -> dict[str, Any]:
         "filters": {
             "filters": {
                 "denied": denied(),
-                "failed": {
-                    "bool": {
-                        "filter": [{"exists": {"field": "errorCode"}}],
-                        "must_not": [denied()],
-                    }
-                },
+                "failed": failed(),
             }
         }
     }

@@ -8,21 +8,30 @@ from typing import Any, Literal, assert_never
 from opstrail_history import facets as facet_counts
 from opstrail_history.access import Principal, Scope
 from opstrail_history.collections_query import Collection
-from opstrail_history.cursor import Cursor, binding, opened, sealed
+from opstrail_history.cursor import Cursor, asked_ms_in, binding, opened, sealed
 from opstrail_history.facets import Facets, Histogram
 from opstrail_history.filters import Filters
-from opstrail_history.index_names import IndexNames
 from opstrail_history.lineage import Lineage, lineage_of
 from opstrail_history.opensearch_errors import PointGone, TooManyPoints
 from opstrail_history.opensearch_reader import Ask, Hit, OpenSearchReader, Page
-from opstrail_history.query import NEWEST_FIRST, Query, event_query, in_account_scope, narrowed, sort_of
+from opstrail_history.query import (
+    NEWEST_FIRST,
+    Query,
+    event_query,
+    in_account_scope,
+    narrowed,
+    sort_of,
+)
 from opstrail_history.related import GROUPS, related_queries
 from opstrail_history.row import ROW_FIELDS, Row, row_of
 from opstrail_history.stored_document import Record, below, document, record_in, text
 from opstrail_runtime.errors import Unavailable
+from opstrail_runtime.index_aliases import IndexAliases
 
 Order = Literal["newest", "oldest"]
-EXPORT_PAGE = 500
+# A download reads so many events at once at first, and then as many as have about so many bytes:
+# one may have 4 MiB, and all is in memory a few times while it is read.
+FIRST_EXPORT_PAGE, MOST_EXPORT_PAGE, EXPORT_PAGE_BYTES = 100, 500, 8_000_000
 _MOST_ISSUING = 10
 
 
@@ -55,7 +64,7 @@ class History:
     def __init__(
         self,
         reader: OpenSearchReader,
-        names: IndexNames,
+        names: IndexAliases,
         *,
         cursor_key: bytes,
         now_ms: Callable[[], int],
@@ -70,6 +79,13 @@ class History:
         """Now, in milliseconds since the epoch."""
         return self._now_ms()
 
+    def asked_ms(self, cursor: str | None) -> int:
+        """Return what relative times count from: now, or when the cursor's question began.
+
+        Raises BadCursor.
+        """
+        return self._now_ms() if cursor is None else asked_ms_in(cursor, self._cursor_key)
+
     # Events
 
     def search(
@@ -81,17 +97,21 @@ class History:
         cursor: str | None = None,
         order: Order = "newest",
         whole: bool = False,
+        total: bool = True,
     ) -> Found:
-        """Return a page of events; whole documents, or what rows need."""
+        """Return a page of events; whole documents, or what rows need.
+
+        `total` False: how many match is not counted, which costs more than the page itself.
+        """
         ask = Ask(
             query=event_query(filters, who.scope),
             sort=sort_of(newest_first=order == "newest"),
             size=size,
             fields=None if whole else ROW_FIELDS,
-            total=cursor is None,
+            total=total and cursor is None,
         )
         bound_to = _bound(who, "events", filters.canonical(), order)
-        return self._paged(self._names.events, ask, cursor, bound_to)
+        return self._paged(self._names.events, ask, cursor, bound_to, asked_ms=filters.asked_ms)
 
     def rows(self, found: Found) -> list[Row]:
         """Return the rows of a page."""
@@ -118,16 +138,16 @@ class History:
 
         What time they ask for does not matter.
         """
-        believable = Filters(
-            facet_counts.OLDEST_MS, facet_counts.NEWEST_MS, filters.values, filters.text
+        believable = replace(
+            filters, since_ms=facet_counts.OLDEST_MS, until_ms=facet_counts.NEWEST_MS
         )
         # The newest alone: shards and blocks of older ones are passed over, where a maximum over
         # all would look at each event.
         ask = Ask(query=event_query(believable, who.scope), sort=NEWEST_FIRST, size=1)
         hits = self._reader.page(self._names.events, ask).hits
-        if not hits:
+        newest = hits[0].position[0] if hits else None
+        if not isinstance(newest, int):
             return None
-        newest = int(hits[0].position[0])
         return newest - newest % 86_400_000
 
     def event(self, who: Principal, document_id: str) -> Event:
@@ -205,7 +225,7 @@ class History:
         ask = Ask(
             query=event_query(filters, who.scope),
             sort=sort_of(newest_first=order == "newest"),
-            size=EXPORT_PAGE,
+            size=FIRST_EXPORT_PAGE,
             fields=None,
         )
         return Walk(self._reader, self._names.events, ask, pause).pages()
@@ -232,7 +252,14 @@ class History:
     # How
 
     def _paged(
-        self, alias: str, ask: Ask, cursor: str | None, bound_to: str, *, moving: bool = False
+        self,
+        alias: str,
+        ask: Ask,
+        cursor: str | None,
+        bound_to: str,
+        *,
+        moving: bool = False,
+        asked_ms: int = 0,
     ) -> Found:
         """Return a page. From the second on, what is read is a point in time.
 
@@ -243,9 +270,10 @@ class History:
         if cursor is None:
             page = self._reader.page(alias, ask)
             if not moving or len(page.hits) < ask.size:
-                return self._found(page, ask, None, bound_to)
+                return self._found(page, ask, None, bound_to, asked_ms)
             first = self._point(alias)
-            return self._found(self._reader.page(alias, ask, pit=first), ask, first, bound_to)
+            page = self._reader.page(alias, ask, pit=first)
+            return self._found(page, ask, first, bound_to, asked_ms)
         at = opened(cursor, bound_to, self._cursor_key)
         ask = Ask(ask.query, ask.sort, ask.size, at.after, ask.fields)
         pit = at.pit or self._point(alias)
@@ -257,12 +285,12 @@ class History:
         if len(page.hits) < ask.size and pit is not None:
             with suppress(Exception):  # it ends by itself in minutes
                 self._reader.close_point(pit)
-        return self._found(page, ask, pit, bound_to)
+        return self._found(page, ask, pit, bound_to, at.asked_ms)
 
-    def _found(self, page: Page, ask: Ask, pit: str | None, bound_to: str) -> Found:
+    def _found(self, page: Page, ask: Ask, pit: str | None, bound_to: str, asked_ms: int) -> Found:
         if len(page.hits) < ask.size or not page.hits:
             return Found(page.hits, page.total, None)
-        at = Cursor(page.hits[-1].position, pit)
+        at = Cursor(page.hits[-1].position, pit, asked_ms)
         return Found(page.hits, page.total, sealed(at, bound_to, self._cursor_key))
 
     def _point(self, alias: str) -> str | None:
@@ -311,6 +339,7 @@ class Walk:
         self._pause = pause
         self._pit: str | None = None
         self._steady = True
+        self._size = ask.size
 
     def pages(self) -> Generator[tuple[Hit, ...], None, None]:
         """Yield the pages. Raises Unavailable where the store stays away."""
@@ -320,9 +349,10 @@ class Walk:
                 page = self._page(after)
                 if page.hits:
                     yield page.hits
-                if len(page.hits) < self._ask.size:
+                if len(page.hits) < self._size:
                     return
                 after = page.hits[-1].position
+                self._size = next_size(page.hits)
         finally:
             if self._pit is not None:
                 with suppress(Exception):  # it ends by itself in minutes
@@ -330,7 +360,7 @@ class Walk:
 
     def _page(self, after: Any) -> Page:
         ask = self._ask
-        at = Ask(ask.query, ask.sort, ask.size, after, ask.fields)
+        at = Ask(ask.query, ask.sort, self._size, after, ask.fields)
         tries = 0
         while True:
             try:
@@ -348,12 +378,18 @@ class Walk:
                     raise
 
 
+def next_size(hits: Sequence[Hit]) -> int:
+    """Return how many events to read next, by how large the last ones were."""
+    average = max(1, sum(len(hit.source) for hit in hits) // len(hits))
+    return min(MOST_EXPORT_PAGE, max(1, EXPORT_PAGE_BYTES // average))
+
+
 @dataclass(frozen=True, slots=True)
 class _Chain:
     """The events that a chain leads over, within the accounts of who asks."""
 
     reader: OpenSearchReader
-    names: IndexNames
+    names: IndexAliases
     who: Principal
 
     def issuing(self, access_key: str) -> Sequence[tuple[str, Mapping[str, Any]]]:

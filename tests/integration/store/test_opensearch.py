@@ -29,8 +29,8 @@ from opstrail_store.opensearch_sink import Conflict, OpenSearchSink, Write
 from opstrail_store.store_setup import (
     NotSetUp,
     SetupRefused,
-    checked,
     execute,
+    horizon_now,
     installed_layout,
     plan,
 )
@@ -325,7 +325,7 @@ def test_the_layout_cannot_change_under_stored_events(store):
     execute(plan(store.client, prefix, Layout("day")))
     assert Layout("day") == installed_layout(store.client, prefix)
     with pytest.raises(NotSetUp):
-        checked(store.client, prefix, Layout("month"))
+        horizon_now(store.client, prefix, Layout("month"))
 
     store.write(an_enriched())
     store.client.indices.refresh(index=store.names.events)

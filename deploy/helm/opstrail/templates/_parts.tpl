@@ -244,6 +244,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- $_ := set $env "OPSTRAIL_STORE__SHARDS" (toString $v.opensearch.shards) }}
 {{- $_ := set $env "OPSTRAIL_STORE__REPLICAS" $v.opensearch.replicas }}
 {{- end }}
+{{- if eq .role "retention" }}
+{{- $_ := set $env "OPSTRAIL_STORE__KEEP_DAYS" (toString $v.retention.keepDays) }}
+{{- end }}
 {{- if eq .role "discover" }}
 {{- with $v.source.queueUrl }}{{- $_ := set $env "OPSTRAIL_DISCOVER__QUEUE_URL" . }}{{- end }}
 {{- $_ := set $env "OPSTRAIL_DISCOVER__ALLOWED_BUCKETS" (toJson $v.source.allowedBuckets) }}
