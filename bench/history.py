@@ -17,7 +17,9 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 
 import boto3
 import httpx2
@@ -84,22 +86,41 @@ def documents(count: int) -> Iterator[tuple[str, str, bytes]]:
 
 
 def fill(client: OpenSearch, stored: Stored, count: int) -> int:
-    """Write the documents; return the sum of their hashes."""
-    sums, lines = 0, []
-    for index, document_id, body in documents(count):
-        name = f"{stored.prefix}-events-v1-{index}"
-        lines.append(
-            b'{"index":{"_index":"%b","_id":"%b"}}' % (name.encode(), document_id.encode())
-        )
-        lines.append(body)
-        sums += line_hash(body)
-        if len(lines) == 2 * BULK:
-            client.bulk(body=b"\n".join(lines) + b"\n", params={"filter_path": "errors"})
+    """Write the documents, a bulk while the next is made; return the sum of their hashes."""
+    sums = 0
+    with ThreadPoolExecutor(max_workers=1) as sender:
+        sent: Future[None] | None = None
+        for batch in batched(documents(count), BULK):
             lines = []
-    if lines:
-        client.bulk(body=b"\n".join(lines) + b"\n", params={"filter_path": "errors"})
+            for index, document_id, body in batch:
+                name = f"{stored.prefix}-events-v1-{index}"
+                lines.append(
+                    b'{"index":{"_index":"%b","_id":"%b"}}' % (name.encode(), document_id.encode())
+                )
+                lines.append(body)
+                sums += line_hash(body)
+            if sent is not None:
+                sent.result()
+            sent = sender.submit(send, client, b"\n".join(lines) + b"\n")
+        if sent is not None:
+            sent.result()
     stored.refresh()
     return sums
+
+
+def send(client: OpenSearch, body: bytes) -> None:
+    """Write a bulk. Fails where one of its documents does."""
+    answer = client.bulk(body=body, params={"filter_path": "errors"}, request_timeout=120)
+    assert not answer["errors"]
+
+
+def batched(
+    documents: Iterable[tuple[str, str, bytes]], size: int
+) -> Iterator[list[tuple[str, str, bytes]]]:
+    """Yield lists of documents."""
+    documents = iter(documents)
+    while batch := list(islice(documents, size)):
+        yield batch
 
 
 def line_hash(body: bytes) -> int:

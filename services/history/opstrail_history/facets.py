@@ -3,6 +3,7 @@
 `min_doc_count: 0` is never asked of terms: it would name values of accounts out of scope.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,50 +66,64 @@ class Facets:
     hidden: Mapping[str, int]
 
 
-def believable() -> Json:
-    """Return what has a time that can be."""
-    return {"range": {"eventTime": {"gte": OLDEST_MS, "lt": NEWEST_MS, "format": "epoch_millis"}}}
-
-
-def bounds_request() -> dict[str, Any]:
-    """Return aggregations that tell the first and the last time."""
-    return {
-        "believable": {
-            "filter": believable(),
-            "aggs": {
-                "first": {"min": {"field": "eventTime"}},
-                "last": {"max": {"field": "eventTime"}},
-            },
-        }
-    }
-
-
-def bounds_of(answer: Json) -> tuple[int, int] | None:
-    """Return the first and the last time in ms; None where there is no event."""
-    first, last = (answer["believable"][name]["value"] for name in ("first", "last"))
-    return None if first is None or last is None else (int(first), int(last))
-
-
 def step_of(begin_ms: int, end_ms: int) -> int:
     """Return how wide bars are in ms, so that there are at most MOST_BARS."""
     span = max(1, end_ms - begin_ms)
     return next((step for step in _STEPS if span <= step * (MOST_BARS - 1)), _STEPS[-1])
 
 
-def request(filters: Filters, bounds: tuple[int, int] | None) -> dict[str, Any]:
+def first_step(filters: Filters, now_ms: int) -> int | None:
+    """Return how wide bars are asked for at first; None where the question has no time at all.
+
+    Where it has both ends, that is how they are shown. Where not, `fitting_step` judges by what
+    came: days tell every wider bar, so that a year or a thousand needs no second question.
+    """
+    begin, end = filters.since_ms, filters.until_ms
+    if begin is not None and end is not None:
+        begin, end = max(begin, OLDEST_MS), min(end, NEWEST_MS)
+        return step_of(begin, end) if begin < end else None
+    if begin is None or begin >= now_ms:
+        return _D
+    return min(_D, step_of(begin, now_ms))
+
+
+def fitting_step(filters: Filters, histogram: Histogram) -> int:
+    """Return how wide bars are to be shown: as asked for, or as the time needs that has events.
+
+    Where it is less than the histogram's, that one does not tell: it is to be asked anew.
+    """
+    step = histogram.step_ms
+    both = filters.since_ms is not None and filters.until_ms is not None
+    if both or not histogram.bars:
+        return step
+    return step_of(histogram.bars[0][0], histogram.bars[-1][0] + step - 1)
+
+
+def widened(histogram: Histogram, step_ms: int) -> Histogram:
+    """Return the histogram in wider bars; `step_ms` is a multiple of its own."""
+    counts: Counter[int] = Counter()
+    for begin, count in histogram.bars:
+        counts[begin - begin % step_ms] += count
+    return Histogram(step_ms, tuple(counts.items()))
+
+
+def request(filters: Filters, step_ms: int | None) -> dict[str, Any]:
     """Return the aggregations of a question that is asked without its chips.
 
-    `shown` is what the chips leave, counted in all ways; `hidden.<chip>` what each hides.
+    `shown` is what the chips leave, counted in all ways; `hidden.<chip>` what each hides. Without
+    chips all is shown, and counts that stand outside are quicker.
     """
+    counts = _counts_request(step_ms)
     chips = [_chip_query(name) for name in CHIPS if is_on(filters, name)]
-    shown = {"bool": {"filter": chips or [{"match_all": {}}]}}
+    if not chips:
+        return counts
     return {
-        "shown": {"filter": shown, "aggs": _counts_request(bounds)},
+        "shown": {"filter": {"bool": {"filter": chips}}, "aggs": counts},
         **{f"hidden.{name}": each for name, each in hidden_request(filters).items()},
     }
 
 
-def _counts_request(bounds: tuple[int, int] | None) -> dict[str, Any]:
+def _counts_request(step_ms: int | None) -> dict[str, Any]:
     asked: dict[str, Any] = {
         name: {"terms": {"field": field, "size": FACET_SIZE}} for name, field in FACETS.items()
     }
@@ -123,22 +138,23 @@ def _counts_request(bounds: tuple[int, int] | None) -> dict[str, Any]:
             }
         }
     }
-    if bounds is not None:
-        begin, end = bounds
-        step = step_of(begin, end)
-        asked["histogram"] = {
-            "filter": believable(),
-            "aggs": {
-                "bars": {
-                    "date_histogram": {
-                        "field": "eventTime",
-                        "fixed_interval": f"{step // _S}s",
-                        "min_doc_count": 1,
-                    }
-                }
-            },
-        }
+    if step_ms is not None:
+        asked |= histogram_request(step_ms)
     return asked
+
+
+def histogram_request(step_ms: int) -> dict[str, Any]:
+    """Return what counts over time, in bars of that width."""
+    return {
+        "histogram": {
+            "date_histogram": {
+                "field": "eventTime",
+                "fixed_interval": f"{step_ms // _S}s",
+                "min_doc_count": 1,
+                "hard_bounds": {"min": OLDEST_MS, "max": NEWEST_MS - 1},
+            }
+        }
+    }
 
 
 def hidden_request(filters: Filters) -> dict[str, Any]:
@@ -172,11 +188,15 @@ def _chip_query(name: str) -> dict[str, Any]:
     return {"bool": {"should": queries, "minimum_should_match": 1}}
 
 
-def facets_of(answer: Json, bounds: tuple[int, int] | None, chips: Sequence[str]) -> Facets:
-    """Return the counts of an answer to `request`; `chips` are those that are on."""
+def facets_of(total: int, answer: Json, step_ms: int | None, chips: Sequence[str]) -> Facets:
+    """Return the counts of an answer to `request`; `chips` are those that are on.
+
+    `total` counts what matches without the chips.
+    """
     hidden = {name: answer[f"hidden.{name}"]["doc_count"] for name in chips}
-    answer = answer["shown"]
-    total = answer["doc_count"]
+    if chips:
+        answer = answer["shown"]
+        total = answer["doc_count"]
     outcomes = {
         name: answer["outcomes"]["buckets"][name]["doc_count"] for name in ("denied", "failed")
     }
@@ -185,17 +205,18 @@ def facets_of(answer: Json, bounds: tuple[int, int] | None, chips: Sequence[str]
         total=total,
         counts={name: tuple(map(_bucket, answer[name]["buckets"])) for name in FACETS},
         outcomes=tuple(Bucket(name, count) for name, count in outcomes.items() if count),
-        histogram=None if bounds is None else _histogram(answer["histogram"]["bars"], bounds),
+        histogram=None if step_ms is None else histogram_of(answer, step_ms),
         hidden=hidden,
     )
+
+
+def histogram_of(answer: Json, step_ms: int) -> Histogram:
+    """Return the counts over time of an answer to `histogram_request`."""
+    buckets = answer["histogram"]["buckets"]
+    return Histogram(step_ms, tuple((int(one["key"]), one["doc_count"]) for one in buckets))
 
 
 def _bucket(bucket: Json) -> Bucket:
     names: Sequence[Json] = bucket.get("name", {}).get("buckets", ())
     label = names[0]["key"] if names else None
     return Bucket(str(bucket["key"]), bucket["doc_count"], label)
-
-
-def _histogram(answer: Json, bounds: tuple[int, int]) -> Histogram:
-    bars = tuple((int(bar["key"]), bar["doc_count"]) for bar in answer["buckets"])
-    return Histogram(step_of(*bounds), bars)

@@ -105,6 +105,12 @@ class Filters:
         kept = {name: values for name, values in self.values.items() if name not in names}
         return replace(self, values=kept)
 
+    def within(self, since_ms: int, until_ms: int) -> "Filters":
+        """Return the question within a time besides its own."""
+        since = since_ms if self.since_ms is None else max(self.since_ms, since_ms)
+        until = until_ms if self.until_ms is None else min(self.until_ms, until_ms)
+        return replace(self, since_ms=since, until_ms=until)
+
     def canonical(self) -> str:
         """Return a text that two questions share when they are the same."""
         return repr((self.since_ms, self.until_ms, sorted(self.values.items()), self.text))

@@ -2,19 +2,26 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
 from opstrail_history import facets as facet_counts
 from opstrail_history.access import Principal, Scope
 from opstrail_history.collections_query import Collection
 from opstrail_history.cursor import Cursor, asked_ms_in, binding, opened, sealed
-from opstrail_history.facets import Facets
+from opstrail_history.facets import Facets, Histogram
 from opstrail_history.filters import Filters
 from opstrail_history.lineage import Lineage, lineage_of
 from opstrail_history.opensearch_errors import PointGone, TooManyPoints
 from opstrail_history.opensearch_reader import Ask, Hit, OpenSearchReader, Page
-from opstrail_history.query import Query, event_query, in_account_scope, narrowed, sort_of
+from opstrail_history.query import (
+    NEWEST_FIRST,
+    Query,
+    event_query,
+    in_account_scope,
+    narrowed,
+    sort_of,
+)
 from opstrail_history.related import GROUPS, related_queries
 from opstrail_history.row import ROW_FIELDS, Row, row_of
 from opstrail_history.stored_document import Record, below, document, record_in, text
@@ -90,14 +97,18 @@ class History:
         cursor: str | None = None,
         order: Order = "newest",
         whole: bool = False,
+        total: bool = True,
     ) -> Found:
-        """Return a page of events; whole documents, or what rows need."""
+        """Return a page of events; whole documents, or what rows need.
+
+        `total` False: how many match is not counted, which costs more than the page itself.
+        """
         ask = Ask(
             query=event_query(filters, who.scope),
             sort=sort_of(newest_first=order == "newest"),
             size=size,
             fields=None if whole else ROW_FIELDS,
-            total=cursor is None,
+            total=total and cursor is None,
         )
         bound_to = _bound(who, "events", filters.canonical(), order)
         return self._paged(self._names.events, ask, cursor, bound_to, asked_ms=filters.asked_ms)
@@ -108,23 +119,36 @@ class History:
 
     def facets(self, who: Principal, filters: Filters) -> Facets:
         """Return counts by field and over time, and how many events the page's chips hide."""
-        bounds = self._bounds(who, filters)
         chips = [name for name in facet_counts.CHIPS if facet_counts.is_on(filters, name)]
+        step = facet_counts.first_step(filters, self._now_ms())
         # One question for both: what the chips leave is counted in all ways, and what they hide.
         ask = Ask(
             query=event_query(filters.without(*chips), who.scope),
-            aggregations=facet_counts.request(filters, bounds),
+            aggregations=facet_counts.request(filters, step),
+            total=True,
         )
-        _, answer = self._reader.counted(self._names.events, ask)
-        return facet_counts.facets_of(answer, bounds, chips)
+        total, answer = self._reader.counted(self._names.events, ask)
+        found = facet_counts.facets_of(total, answer, step, chips)
+        if found.histogram is None:
+            return found
+        return replace(found, histogram=self._fitting(who, filters, found.histogram))
 
     def last_day(self, who: Principal, filters: Filters) -> int | None:
         """Return the beginning, in ms, of the last day (UTC) that holds events like these.
 
         What time they ask for does not matter.
         """
-        bounds = self._times(who.scope, Filters(values=filters.values, text=filters.text))
-        return None if bounds is None else bounds[1] - bounds[1] % 86_400_000
+        believable = replace(
+            filters, since_ms=facet_counts.OLDEST_MS, until_ms=facet_counts.NEWEST_MS
+        )
+        # The newest alone: shards and blocks of older ones are passed over, where a maximum over
+        # all would look at each event.
+        ask = Ask(query=event_query(believable, who.scope), sort=NEWEST_FIRST, size=1)
+        hits = self._reader.page(self._names.events, ask).hits
+        newest = hits[0].position[0] if hits else None
+        if not isinstance(newest, int):
+            return None
+        return newest - newest % 86_400_000
 
     def event(self, who: Principal, document_id: str) -> Event:
         """Return one event by its document id. Raises NotFound."""
@@ -275,18 +299,18 @@ class History:
         except TooManyPoints:
             return None
 
-    def _bounds(self, who: Principal, filters: Filters) -> tuple[int, int] | None:
-        """Return the time that a histogram shows: what is asked for, else what there is."""
-        if filters.since_ms is not None and filters.until_ms is not None:
-            begin = max(filters.since_ms, facet_counts.OLDEST_MS)
-            end = min(filters.until_ms, facet_counts.NEWEST_MS)
-            return (begin, end) if begin < end else None
-        return self._times(who.scope, filters)
-
-    def _times(self, scope: Scope, filters: Filters) -> tuple[int, int] | None:
-        ask = Ask(query=event_query(filters, scope), aggregations=facet_counts.bounds_request())
-        _, answer = self._reader.counted(self._names.events, ask)
-        return facet_counts.bounds_of(answer)
+    def _fitting(self, who: Principal, filters: Filters, histogram: Histogram) -> Histogram:
+        """Return a histogram whose bars fit the time that holds events."""
+        while (step := facet_counts.fitting_step(filters, histogram)) < histogram.step_ms:
+            begin, end = histogram.bars[0][0], histogram.bars[-1][0] + histogram.step_ms
+            within = filters.within(begin, end)
+            ask = Ask(
+                query=event_query(within, who.scope),
+                aggregations=facet_counts.histogram_request(step),
+            )
+            _, answer = self._reader.counted(self._names.events, ask)
+            histogram = facet_counts.histogram_of(answer, step)
+        return facet_counts.widened(histogram, step)
 
     def _one(self, scope: Scope, document_id: str) -> Hit:
         query = narrowed({"ids": {"values": [document_id]}}, scope)

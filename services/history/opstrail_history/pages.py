@@ -63,7 +63,7 @@ def error_page(request: Request, status: int, message: str) -> Response:
 
 def add_pages(app: FastAPI, desk: Desk) -> None:
     """Add the routes of the page."""
-    # Two questions at once: the rows, and the counts beside them.
+    # Three questions at once: the rows, the counts beside them, and the last day.
     pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="facets")
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
 
@@ -80,11 +80,12 @@ def add_pages(app: FastAPI, desk: Desk) -> None:
             request_query.question(given, now_ms=asked_ms, besides=_ONLY_HERE)
             filters = request_query.question(pairs, now_ms=asked_ms)
             facets = pool.submit(desk.history.facets, visit.who, filters)
-            last_day = desk.history.last_day(visit.who, filters)
-            found = desk.history.search(visit.who, filters, size=_PAGE, cursor=cursor)
+            last_day = pool.submit(desk.history.last_day, visit.who, filters)
+            # The counts say how many there are.
+            found = desk.history.search(visit.who, filters, size=_PAGE, cursor=cursor, total=False)
             visit.events = len(found.hits)
             shown = _shown(desk, visit.who, request.query_params.get("event"))
-            context = _context(desk, pairs, filters, found, facets.result(), last_day)
+            context = _context(desk, pairs, filters, found, facets.result(), last_day.result())
             return HTMLResponse(
                 _rendered(
                     "history.html",

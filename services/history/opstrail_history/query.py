@@ -44,6 +44,10 @@ MOST_PARTS = 850
 _READING = ("Describe", "Get", "List", "Lookup", "Head", "BatchGet", "Search", "View")
 
 
+# By time alone: no place to read on from.
+NEWEST_FIRST: tuple[Query, ...] = ({"eventTime": {"order": "desc", "missing": "_last"}},)
+
+
 def sort_of(*, newest_first: bool = True) -> list[Query]:
     """Return the order of events; those without a time are the oldest."""
     order = "desc" if newest_first else "asc"
