@@ -116,7 +116,7 @@ def test_it_is_ready_once_the_state_of_its_share_is_restored_and_not_before() ->
     loop = a_loop(a_broker(b"a"), Copying())
     at_restore: list[bool] = []
     restore = loop.stage.restore
-    loop.stage.restore = lambda *told: (at_restore.append(loop.ready), restore(*told))[1]  # type: ignore[method-assign]
+    loop.stage.restore = lambda *told: (at_restore.append(loop.ready), restore(*told))[1]  # type: ignore[func-returns-value, method-assign]
 
     before = loop.ready
     steps(loop)
