@@ -58,7 +58,10 @@ def offsets_listed(
 
 
 class KafkaLog:
-    """Reads with a consumer of its own that has a group.id for form's sake and never commits."""
+    """Reads with a consumer of its own that has a group.id for form's sake and never commits.
+
+    It is used for one partition after the other; what it still gives of another one is passed over.
+    """
 
     def __init__(
         self,
@@ -146,11 +149,14 @@ class KafkaLog:
                     error = message.error()
                     if error is None:
                         record = record_of(message, self._names)
-                        self._positions[partition] = record.offset + 1
-                        yield record
+                        if record.partition == partition:
+                            self._positions[partition] = record.offset + 1
+                            yield record
                     elif error.code() == _END:
                         # Past control records too, which no message shows.
-                        self._positions[partition] = place_of(message, self._names)[1]
+                        at, end_read = place_of(message, self._names)
+                        if at == partition:
+                            self._positions[partition] = end_read
                     elif not error.retriable():
                         raise translated(error, slot="log")
                 pulse.beat()
