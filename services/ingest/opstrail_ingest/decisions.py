@@ -6,6 +6,7 @@ from opstrail_schemas.messages import FileNotice, TrailFile
 
 DONE = frozenset({"done", "empty", "deferred"})
 KEY_BITS, _TAG_BITS, _VERSION_BITS, _RECORD_BITS, _TIME_BITS = 60, 40, 20, 28, 32
+DUE = "due"  # the source of notices of files whose time to be tried again has come
 EXTRA_DATA = "extra-data"  # no fault, but AWS's own validation would call it tampering
 
 
@@ -116,7 +117,9 @@ Decision = New | Again | Resume | Skip
 
 def decision(notice: FileNotice, row: Row | None, e_tag: str | None) -> Decision:
     """Say what to do with a file. `e_tag`: the object's as far as it is known."""
-    asked_for = notice.forced or notice.retry_of is not None
+    # A file that waited may have been read meanwhile, by another notice: only people ask for what
+    # was read once more.
+    asked_for = notice.forced or (notice.retry_of is not None and notice.source != DUE)
     if isinstance(row, TrailFile) and row.reason == "crashed" and not (row.e_tag or asked_for):
         return Skip(row.records)  # it would kill the process again, whatever its ETag
     if row is None or e_tag is None:

@@ -224,13 +224,13 @@ class SplitStage:
                 e_tag = self._reader.e_tag(notice, pulse)
             planned = decision(notice, known, e_tag)
             if isinstance(planned, Skip):
-                yield self._skipped(notice, planned)
+                yield self._skipped(notice, planned, known)
                 return
             fetched = self._reader.fetch(notice, pulse)
             pass_by("after-fetch")
         except ObjectUnavailable as error:
             if isinstance(known, Finished) and not notice.forced and error.reason == "not-found":
-                yield self._skipped(notice, Skip(known.records))  # done, and removed since
+                yield self._skipped(notice, Skip(known.records), known)  # done, and removed since
             else:
                 yield self._unavailable(notice, known, error, batch)
             return
@@ -248,7 +248,7 @@ class SplitStage:
         # Decided once more: the object may be another one than the notice saw.
         planned = decision(notice, known, fetched.e_tag)
         if isinstance(planned, Skip):
-            yield self._skipped(notice, planned)
+            yield self._skipped(notice, planned, known)
             return
         replay = isinstance(planned, Again)
         resumed = getattr(planned, "row", None)
@@ -277,8 +277,10 @@ class SplitStage:
                 _beside_newer(part, notice, known, split)
             yield part
 
-    def _skipped(self, notice: FileNotice, planned: Skip) -> Part:
+    def _skipped(self, notice: FileNotice, planned: Skip, known: Row | None) -> Part:
         part = Part(skipped=1, already_there=planned.records)
+        if not isinstance(known, Finished):
+            return part  # its letter tells what was found when it was read
         for key in sorted(_tried_again(notice)):
             if key.startswith(_OF_FILES):
                 part.add(self._dead_letters.tombstone(key))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from opstrail_ingest.decisions import DUE
 from opstrail_ingest.notification import LOCAL_BUCKET
 from opstrail_schemas.messages import DeadLetter, FileNotice
 
@@ -57,7 +58,7 @@ def _notice(key: str, letter: DeadLetter) -> FileNotice | None:
         version_id=letter.version_id,
         e_tag=None if local else letter.e_tag,
         local_path=letter.local_path,
-        source="retry",
+        source=DUE,
         noticed_at=0,
         retry_of=key,
     )

@@ -131,7 +131,7 @@ def test_a_queue_is_drained_and_what_is_due_is_tried_again(
 
     assert LEFTOVERS == done.returncode, done.stderr
     found = [kafka.notices.decode(value) for value in kafka.values(TopicName.FILES_NOTICED)]
-    assert [("a", "cloudTrail"), ("late", "retry")] == sorted((n.key, n.source) for n in found)
+    assert [("a", "cloudTrail"), ("late", "due")] == sorted((n.key, n.source) for n in found)
     letters = [kafka.letters.decode(value) for value in kafka.values(TopicName.DEAD_LETTERS)]
     assert {"object-unavailable", "not-a-notification"} == {letter.reason for letter in letters}
     assert "Messages" not in sqs.receive_message(QueueUrl=url)

@@ -3,6 +3,7 @@
 import pytest
 
 from opstrail_ingest.decisions import (
+    DUE,
     Again,
     Decision,
     Finished,
@@ -39,6 +40,7 @@ CHUNKED = a_row("splitting", next_byte=99, next_record=5)
 CRASHED = a_row("quarantined", next_record=5, reason="crashed")
 WAITING = a_row("waiting", next_record=5, first_failed_at=1)
 PLAIN, FORCED, RETRY = a_notice(), a_notice(forced=True), a_notice(retry_of="split:x")
+DUE_AGAIN = a_notice(retry_of="split:x", source=DUE)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,9 @@ PLAIN, FORCED, RETRY = a_notice(), a_notice(forced=True), a_notice(retry_of="spl
         (PLAIN, PARTIAL, "two", New()),
         (PLAIN, REFUSED, "one", Skip(0)),
         (RETRY, REFUSED, "one", New()),
+        (DUE_AGAIN, PARTIAL, "one", Skip(6)),
+        (DUE_AGAIN, REFUSED, "one", Skip(0)),
+        (DUE_AGAIN, finished(), "one", Skip(7)),
         (PLAIN, GIVEN_UP, "one", New()),
         (PLAIN, CHUNKED, "one", Resume(CHUNKED)),
         (PLAIN, CHUNKED, "two", New()),
@@ -68,6 +73,9 @@ PLAIN, FORCED, RETRY = a_notice(), a_notice(forced=True), a_notice(retry_of="spl
         (RETRY, CRASHED, "one", Resume(CRASHED)),
         (PLAIN, WAITING, "one", Resume(WAITING)),
         (PLAIN, a_row("waiting"), "one", New()),
+        (DUE_AGAIN, WAITING, "one", Resume(WAITING)),
+        (DUE_AGAIN, a_row("waiting"), "one", New()),
+        (DUE_AGAIN, CRASHED, "one", Skip(0)),
     ],
 )
 def test_a_decision(notice: FileNotice, row: Row | None, e_tag: str, expected: Decision) -> None:

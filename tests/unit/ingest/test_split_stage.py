@@ -407,6 +407,23 @@ def test_a_retry_that_fails_the_same_way_writes_no_tombstone() -> None:
     assert letter(split, key).reason == "not-json"
 
 
+@pytest.mark.parametrize("damaged", [[BROKEN], [RECORDS[0], BROKEN, RECORDS[1]]])
+def test_a_file_that_waited_and_was_read_meanwhile_is_not_read_once_more(
+    damaged: list[bytes | dict[str, object]],
+) -> None:
+    """discover has sent the notice already when another one finds the object (tests/faults)."""
+    split = a_split({})
+    split.run(a_notice())
+    assert letter(split, LETTER).retry_at is not None
+    split.objects.stored[KEY] = trail_file(damaged)
+    split.run(a_notice())
+    before = len(split.events), dict(split.letters)
+
+    split.run(a_notice(retry_of=LETTER, source="due"))
+
+    assert before == (len(split.events), split.letters)
+
+
 @pytest.mark.parametrize(
     ("retry_of", "mended"), [("split:trails/x", True), ("store:trails/x", False)]
 )

@@ -38,7 +38,7 @@ def test_a_file_is_noticed_again_when_its_time_has_come() -> None:
         key="a.json.gz",
         version_id="v1",
         e_tag="abc",
-        source="retry",
+        source="due",
         noticed_at=NOW_MS,
         retry_of=KEY,
     )
