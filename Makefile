@@ -50,10 +50,10 @@ bench: setup  ## the measurements under bench/, each figure beside its goal
 faults: setup  ## kill everything once, and count: the fault matrix on real servers (<= 12 min)
 	$(BIN)/python -m pytest -q tests/faults tests/unit/checker
 
-faults-long: setup  ## the same for MINUTES=30, seeds printed; SEED=… ONLY=kills EVENTS=… replays a run
+faults-long: setup  ## the same for MINUTES=30, EVENTS=20000 a run, seeds printed; SEED=… ONLY=kills replays one
 	$(BIN)/python -m tests.support.faulting.long --minutes $(or $(MINUTES),30) \
-	$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(EVENTS),--events $(EVENTS)) \
-	$(if $(REPORT),--report $(REPORT))
+	--events $(or $(EVENTS),20000) \
+	$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(REPORT),--report $(REPORT))
 
 lock: setup  ## resolve requirements.lock anew; UPGRADE=1 takes the newest versions
 	tools/lock.sh $(if $(UPGRADE),--upgrade)

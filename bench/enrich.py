@@ -19,7 +19,6 @@ import pytest
 from opstrail_enrich.enrichment import Catalogs, enrich
 from opstrail_enrich.learning import facts_of
 from opstrail_enrich.window import Window, content_of
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Partition, Record
 from opstrail_schemas.codec import append_enrichment
 from opstrail_schemas.facts import digest_of
@@ -38,6 +37,7 @@ from tests.support.enriching import (
     stack_defined,
 )
 from tests.support.figures import Figure
+from tests.support.memory_kafka import StillPulse
 
 IDENTITIES, ROUNDS = 1_000_000, 3
 pytestmark = corpora

@@ -19,7 +19,6 @@ from pathlib import Path
 import msgspec
 
 from opstrail_runtime.backoff import Backoff
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Partition, Record
 from opstrail_schemas.codec import Codec, UnknownSchema
 from opstrail_schemas.messages import (
@@ -40,6 +39,7 @@ from opstrail_store.store_setup import execute, plan
 from opstrail_store.store_stage import Codecs, StoreStage
 from opstrail_store.templates import Layout
 from opstrail_store.wiring import new_client
+from tests.support.memory_kafka import StillPulse
 
 BATCH = 2_000
 GOAL_PER_S = 5_000  # a plain script on the same servers: 7,000 to 8,000 with flat_object fields
@@ -116,8 +116,7 @@ def main() -> None:
             sink=sink,
             codecs=CODECS,
             names=IndexNames(prefix),
-            horizon_ms=None,
-            check_setup=lambda: None,
+            horizon=lambda: None,
             now_ms=lambda: time.time_ns() // 1_000_000,
         )
         corpus = events(folder, known_facts=known_facts)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import click
 from rich.console import Console
@@ -27,7 +28,14 @@ EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 @click.command()
 @filter_options
-@click.option("-n", "--number", default=50, show_default=True, help="Most events; 0: all.")
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="Most events; 0: all.",
+)
 @click.option("--oldest-first", is_flag=True, help="In the order in which they happened.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON each, also on a terminal.")
 def search(*, number: int, oldest_first: bool, as_json: bool, **given: Any) -> None:
@@ -118,7 +126,7 @@ def show(event_id: str, *, raw: bool, as_json: bool) -> None:
 def _document_id(client: HistoryClient, event_id: str) -> str:
     if "/" in event_id:
         return event_id
-    ids: list[str] = client.get(f"/api/v1/event-ids/{event_id}")
+    ids: list[str] = client.get(f"/api/v1/event-ids/{quote(event_id, safe='')}")
     if len(ids) > 1:
         raise click.ClickException(f"several events have that id; choose one: {', '.join(ids)}")
     return ids[0]
@@ -237,6 +245,8 @@ def _counted(form: str, ending: str) -> str:
             f"{closing['otherAccountThanItsKey']} of another account than their record names: "
             "taken in again these are new"
         )
+    if closing.get("unreadable"):
+        counts.append(f"{closing['unreadable']} left out: their documents are not opstrail's")
     return "complete: " + "; ".join(counts)
 
 

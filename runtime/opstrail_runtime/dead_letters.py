@@ -19,12 +19,21 @@ def key_of(letter: DeadLetter) -> bytes:
     `enrich:topic/partition/offset`.
     """
     if letter.bucket is not None and letter.key is not None:
-        place = file_key(letter.bucket, letter.key).decode()
-        if letter.start_byte is not None:
-            place = f"{place}#{letter.start_byte}-{letter.end_byte}"
-    else:
-        place = f"{letter.topic}/{letter.partition}/{letter.offset}"
-    return f"{letter.stage}:{place}".encode()
+        of_file = key_of_file(letter.stage, letter.bucket, letter.key)
+        if letter.start_byte is None or letter.end_byte is None:
+            return of_file.encode()
+        return key_of_fragment(of_file, letter.start_byte, letter.end_byte).encode()
+    return f"{letter.stage}:{letter.topic}/{letter.partition}/{letter.offset}".encode()
+
+
+def key_of_file(stage: str, bucket: str, key: str) -> str:
+    """Return the key of the dead letter of a whole file."""
+    return f"{stage}:{file_key(bucket, key).decode()}"
+
+
+def key_of_fragment(of_file: str, start: int, end: int) -> str:
+    """Return the key of the dead letter of a fragment, by that of its file."""
+    return f"{of_file}#{start}-{end}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ is kept decoded.
 """
 
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -35,6 +36,7 @@ class FactTable(Generic[Fact]):
         self._decode: Callable[[bytes], Fact] = msgspec.msgpack.Decoder(fact_type).decode
         # "": a temporary database of its own. It is never committed, so nothing is ever synced.
         self._db = sqlite3.connect("", check_same_thread=False)
+        weakref.finalize(self, self._db.close)  # Python 3.13 warns of one that nobody closed
         self._db.executescript(_TABLES)
         self._db.execute(f"PRAGMA cache_size = -{cache_kib}")
         self._count = 0

@@ -194,7 +194,9 @@ class TrailFile(Message, frozen=True, kw_only=True):
     key: str
     version_id: str | None = None
     e_tag: str | None = None
+    last_modified: int | None = None
     state: FileState
+    records: int = 0
     category: str | None = None
     reason: str | None = None
     account_id: str | None = None
@@ -203,7 +205,6 @@ class TrailFile(Message, frozen=True, kw_only=True):
     size: int | None = None
     unpacked_size: int | None = None
     sha256: str | None = None
-    records: int = 0
     dead_letters: int = 0
     deferred_records: int = 0
     next_byte: int = 0
@@ -215,6 +216,7 @@ class TrailFile(Message, frozen=True, kw_only=True):
     updated_at: int
     tries: int = 0
     first_failed_at: int | None = None
+    fragments: list[int] = []
 
 
 class StackFact(Message, frozen=True, kw_only=True):

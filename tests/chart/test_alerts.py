@@ -154,6 +154,18 @@ CASES: Mapping[str, Case] = {
         {'opstrail_records_expired_total{stage="store"}': "9x120"},
         80,
     ),
+    "OpstrailRetentionBehind": Case(
+        {
+            "opstrail_store_oldest_period_timestamp_seconds": "100x3000",
+            "opstrail_store_retention_horizon_timestamp_seconds": "200x3000",
+        },
+        # What was closed is deleted on the next day.
+        {
+            "opstrail_store_oldest_period_timestamp_seconds": "100x1500 200x1500",
+            "opstrail_store_retention_horizon_timestamp_seconds": "200x3000",
+        },
+        2_900,
+    ),
     "OpstrailHistoryErrors": Case(
         {
             'opstrail_history_requests_total{route="/api",status="503"}': "0+2x60",

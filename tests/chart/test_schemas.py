@@ -193,6 +193,8 @@ _NO_SECRET = (
         ([*_NO_SECRET, "registry.clientCertificate=true"], "/secrets/existingSecret"),
         ([*_NO_SECRET, "kafka.clientCertificate=true"], "/secrets/existingSecret"),
         (['image.digest="sha256:1"'], "/image/digest"),
+        (["retention.enabled=true"], "/retention/keepDays"),
+        (["retention.enabled=true", "retention.keepDays=6"], "/retention/keepDays"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )

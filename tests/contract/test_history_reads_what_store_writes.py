@@ -6,10 +6,8 @@ import msgspec
 
 from opstrail_history import facets, query, related, row
 from opstrail_history.filters import FILTERS
-from opstrail_history.index_names import IndexNames as HistoryNames
 from opstrail_history.stored_document import record_in
 from opstrail_store.document import event_body, ours_and_raw, reduced_body
-from opstrail_store.index_name import IndexNames
 from opstrail_store.mapping import DEAD_LETTER_FIELDS, EVENT_FIELDS, FILE_FIELDS
 from tests.support.enriched import a_raw, an_enriched
 
@@ -100,11 +98,3 @@ def test_the_record_is_read_back_as_store_reads_it() -> None:
             found = record_in(body)
             assert (raw, ours) == (found.raw, found.ours)
             assert "accountId" in msgspec.json.decode(found.ours)
-
-
-def test_both_look_behind_the_same_aliases() -> None:
-    store, history = IndexNames("p"), HistoryNames("p")
-
-    assert (store.events, store.files, store.dead_letters) == (
-        history.events, history.files, history.dead_letters
-    )  # fmt: skip

@@ -2,10 +2,10 @@
 
 import pytest
 
-from opstrail_runtime.memory import MemoryKafka, MemoryLog, MemorySource, MemoryWriter
 from opstrail_runtime.source import Source
 from opstrail_schemas.topics import TopicName
 from tests.support.kafka_contract import IN, KafkaContract
+from tests.support.memory_kafka import MemoryKafka, MemoryLog, MemorySource, MemoryWriter
 
 
 class MemoryBroker:

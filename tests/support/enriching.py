@@ -8,7 +8,6 @@ from opstrail_enrich.enrich_stage import EnrichStage, EventCodecs
 from opstrail_enrich.fact_log import FactLog
 from opstrail_enrich.window import Window
 from opstrail_runtime.dead_letters import DeadLetters
-from opstrail_runtime.memory import MemoryKafka, MemoryLog
 from opstrail_runtime.stage import Commit
 from opstrail_schemas.codec import Codec, UnknownSchema
 from opstrail_schemas.facts import digest_of, key_of
@@ -23,6 +22,7 @@ from opstrail_schemas.messages import (
     StackFact,
 )
 from opstrail_schemas.topics import TopicName
+from tests.support.memory_kafka import MemoryKafka, MemoryLog
 
 ACCOUNT = "111122223333"
 STACK = "0b1c2d3e-4f50-4617-8a9b-0c1d2e3f4a5b"

@@ -30,7 +30,6 @@ from opstrail_ingest.object_key import object_key
 from opstrail_ingest.raw_event import FileOrigin, RecordReader
 from opstrail_ingest.trail_file import Element
 from opstrail_runtime.backoff import Backoff
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.settings import OpenSearchSettings
 from opstrail_schemas.facts import digest_of
 from opstrail_schemas.messages import Account, EnrichedEvent, RawEvent, StackFact
@@ -41,6 +40,7 @@ from opstrail_store.opensearch_sink import OpenSearchSink, Write
 from opstrail_store.store_setup import execute, plan
 from opstrail_store.templates import Layout
 from opstrail_store.wiring import new_client
+from tests.support.memory_kafka import StillPulse
 
 A, B, C = "111122223333", "444455556666", "777788889999"
 STORED_AT = 1_700_000_000_000

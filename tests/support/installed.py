@@ -267,16 +267,19 @@ class Installed:
     def partitions(self, name: str) -> list[int]:
         """Return the partitions of a topic."""
         full = self.topic(name)
-        return sorted(self._admin.list_topics(full, timeout=30).topics[full].partitions)
+        found = self._admin.list_topics(full, timeout=30).topics[full]
+        if found.error is not None:  # else a topic that is not known now would look like no topic
+            raise KafkaException(found.error)
+        return sorted(found.partitions)
 
-    def messages(self, name: str) -> Iterator[Message]:
-        """Give what a plain read_committed consumer reads of a topic, from its start to its end."""
+    def messages(self, name: str, isolation: str = "read_committed") -> Iterator[Message]:
+        """Give what a plain consumer reads of a topic, from its start to its end."""
         full = self.topic(name)
         consumer = Consumer(
             {
                 "bootstrap.servers": self.addresses.kafka,
                 "group.id": f"{self.name}.looks-on",
-                "isolation.level": "read_committed",
+                "isolation.level": isolation,
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,

@@ -9,11 +9,11 @@ import pytest
 
 from opstrail_runtime.errors import Fenced, OutcomeUnknown
 from opstrail_runtime.log import Log
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.source import Batch, Committed, Source
 from opstrail_runtime.stage import Output, Partition, Record
 from opstrail_runtime.writer import Writer
 from opstrail_schemas.topics import TopicName
+from tests.support.memory_kafka import StillPulse
 
 IN, OUT = TopicName.EVENTS_RAW, TopicName.EVENTS_ENRICHED
 PATIENCE_S = 60.0

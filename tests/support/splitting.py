@@ -13,12 +13,12 @@ from opstrail_ingest.masking import Masking
 from opstrail_ingest.split_stage import RetryTimes, SplitCodecs, SplitStage
 from opstrail_runtime.dead_letters import DeadLetters
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.memory import MemoryKafka, MemoryLog, StillPulse
 from opstrail_runtime.stage import Commit, Partition, Pulse, Record
 from opstrail_schemas.codec import Codec, M
 from opstrail_schemas.identity import file_key
 from opstrail_schemas.messages import DeadLetter, FileNotice, RawEvent, TrailFile
 from opstrail_schemas.topics import TopicName
+from tests.support.memory_kafka import MemoryKafka, MemoryLog, StillPulse
 from tests.support.records import KEY
 
 NOW_MS = 1_709_300_000_000
@@ -40,9 +40,13 @@ def a_notice(key: str = KEY, **fields: object) -> FileNotice:
 
 @dataclass(slots=True)
 class Objects:
-    """An ObjectReader of a dict. `away` and `refused` say what fails; every fetch is noted."""
+    """An ObjectReader of a dict. `away` and `refused` say what fails; every fetch is noted.
+
+    `versions` are the bytes of versions by their ids, and when each was written.
+    """
 
     stored: dict[str, bytes] = field(default_factory=dict)
+    versions: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     fetched: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -52,8 +56,10 @@ class Objects:
         self.fetched.append(notice.key)
         pulse.beat()
         e_tag = self._e_tag(notice)
-        stored = self.stored[notice.key]
-        fetched = Fetched(io.BytesIO(stored), len(stored), e_tag, last_modified=17)
+        stored, modified = self._found(notice)
+        fetched = Fetched(
+            io.BytesIO(stored), len(stored), e_tag, notice.version_id, last_modified=modified
+        )
         self.opened.append(fetched)
         return fetched
 
@@ -62,12 +68,17 @@ class Objects:
         pulse.beat()
         return self._e_tag(notice)
 
+    def _found(self, notice: FileNotice) -> tuple[bytes, int]:
+        if notice.version_id in self.versions:
+            return self.versions[notice.version_id]
+        return self.stored[notice.key], 17
+
     def _e_tag(self, notice: FileNotice) -> str:
         if notice.key in self.away:
             raise Unavailable("s3", "away")
-        if notice.key not in self.stored:
+        if notice.version_id not in self.versions and notice.key not in self.stored:
             raise ObjectUnavailable("not-found", "there is no such object")
-        return hashlib.sha256(self.stored[notice.key]).hexdigest()
+        return hashlib.sha256(self._found(notice)[0]).hexdigest()
 
 
 @dataclass(slots=True)

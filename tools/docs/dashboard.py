@@ -217,9 +217,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
-            "Retention horizon",
+            "Retention: horizon, and oldest month there",
             "dateTimeAsIso",
-            ((f"1000 * max(opstrail_store_retention_horizon_timestamp_seconds{_I} > 0)", "at"),),
+            (
+                (f"1000 * max(opstrail_store_retention_horizon_timestamp_seconds{_I} > 0)", "at"),
+                (f"1000 * max(opstrail_store_oldest_period_timestamp_seconds{_I} > 0)", "oldest"),
+            ),
         ),
         Panel(
             "Repair",

@@ -32,6 +32,11 @@ class Scope:
 
     accounts: frozenset[str] | None = None
 
+    @property
+    def listed(self) -> list[str] | None:
+        """The accounts in order; None: all."""
+        return None if self.accounts is None else sorted(self.accounts)
+
     def holds(self, account: str | None) -> bool:
         """Return whether what belongs to an account may be seen."""
         return self.accounts is None or account in self.accounts
@@ -49,13 +54,20 @@ class Principal:
     rights: frozenset[Right]
     way: Literal["local", "token", "proxy"]
 
+    @property
+    def key(self) -> str:
+        """What their requests and streams are counted under."""
+        return f"{self.way}:{self.name}"
+
     def must(self, right: Right) -> None:
-        """Raise NotAllowed without that right. `admin` holds the others, `export` holds `read`."""
-        if "admin" in self.rights or right in self.rights:
-            return
-        if right == "read" and "export" in self.rights:
-            return
-        raise NotAllowed(f"{self.name} lacks the right `{right}`", status=403)
+        """Raise NotAllowed without that right."""
+        if not self.may(right):
+            raise NotAllowed(f"{self.name} lacks the right `{right}`", status=403)
+
+    def may(self, right: Right) -> bool:
+        """Return whether they have that right. `admin` holds the others, `export` holds `read`."""
+        holding: tuple[Right, ...] = ("admin", right, "export" if right == "read" else right)
+        return not self.rights.isdisjoint(holding)
 
 
 LOCAL = Principal("local", ALL_ACCOUNTS, frozenset(RIGHTS), "local")
@@ -149,12 +161,17 @@ def _scope(accounts: object, place: str) -> Scope:
     if (
         isinstance(accounts, list)
         and accounts
-        and all(isinstance(one, str) and _ACCOUNT.fullmatch(one) for one in accounts)
+        and all(isinstance(one, str) and is_account(one) for one in accounts)
     ):
         return Scope(frozenset(accounts))
     raise BadAccessFile(
         f"{place}: accounts must be `all`, or a list of 12-digit numbers in quotation marks"
     )
+
+
+def is_account(text: str) -> bool:
+    """Return whether a text is an account's number; `-` is that of events which name none."""
+    return _ACCOUNT.fullmatch(text) is not None
 
 
 def is_loopback(host: str) -> bool:

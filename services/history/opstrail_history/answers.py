@@ -131,7 +131,9 @@ class EventAnswer(Answer):
     """One event with all that is known of it."""
 
     event: RowAnswer
-    record: dict[str, Any] | None = Field(description="The record, parsed; null: it is no JSON.")
+    record: dict[str, Any] | None = Field(
+        description="The record, parsed; null: it is no JSON, or too deep."
+    )
     raw: str = Field(description="The record's exact text.")
     opstrail: dict[str, Any] = Field(description="What opstrail added.")
     file: dict[str, Any] | None = Field(description="The ledger's row of its file.")
@@ -192,6 +194,14 @@ class AccessAnswer(Answer):
     way: str
     accounts: list[str] | None = Field(description="Accounts that may be seen; null: all.")
     rights: list[str]
+
+
+class AuditAnswer(Answer):
+    """What was asked of history, the latest first."""
+
+    lines: list[dict[str, Any]] = Field(
+        description="time, who (null: refused), way, accounts, address, what, query, status, events"
+    )
 
 
 class ErrorAnswer(Answer):

@@ -1,15 +1,16 @@
 """The API: /api/v1. Everything the page and the commands do goes through it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import StreamingResponse
 
 from opstrail_history import collections_query, request_query
-from opstrail_history.access import Principal
 from opstrail_history.answers import (
     AccessAnswer,
+    AuditAnswer,
     CollectionAnswer,
     ErrorAnswer,
     EventAnswer,
@@ -19,28 +20,34 @@ from opstrail_history.answers import (
     RowAnswer,
     SearchAnswer,
 )
-from opstrail_history.collections_query import Collection
+from opstrail_history.collections_query import Collection, CollectionName
 from opstrail_history.cursor import LONGEST_CURSOR
 from opstrail_history.desk import Desk
 from opstrail_history.export_formats import FILE_ENDINGS, MEDIA_TYPES, Format, writer
 from opstrail_history.filters import Filters
 from opstrail_history.history import NotFound, Order
-from opstrail_history.stored_document import document
-from opstrail_history.streams import Export, Live
+from opstrail_history.stored_document import document, is_deeper
+from opstrail_history.streams import Export, Held, Live
 
 PAGE = 50
+_COLLECTION_PARAMETERS: Mapping[CollectionName, tuple[str, ...]] = {
+    "deadLetters": ("stage", "reason", "bucket", "key", "account", "waiting"),
+    "files": ("state", "bucket", "key", "account", "region"),
+}
 _LONGEST_ID = 600
+# What is deeper cannot be written as an answer.
+_DEEPEST = 200
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "The question is wrong; the message says what."},
     401: {"model": ErrorAnswer, "description": "Nobody known."},
     403: {"model": ErrorAnswer, "description": "A right is missing."},
     421: {"model": ErrorAnswer, "description": "The server is not called so."},
-    422: {"description": "A parameter is not of its form."},
+    422: {"model": ErrorAnswer, "description": "A parameter is not of its form."},
     429: {"model": ErrorAnswer, "description": "Too much at once."},
     503: {"model": ErrorAnswer, "description": "The store is away; the message says what to do."},
 }
 _NO_SUCH: dict[int | str, dict[str, Any]] = {
-    404: {"model": ErrorAnswer, "description": "No such event, or none that you may see."},
+    404: {"model": ErrorAnswer, "description": "It is not there, or not to be seen by you."},
     **_REFUSALS,
 }
 _SIZE = {
@@ -70,8 +77,11 @@ CursorText = Annotated[str | None, Query(max_length=LONGEST_CURSOR)]
 
 def question_of(request: Request, desk: Desk, *besides: str) -> Filters:
     """Return the question of a request. Raises BadQuery."""
+    asked_ms = desk.history.asked_ms(
+        request.query_params.get("cursor") if "cursor" in besides else None
+    )
     pairs = request.query_params.multi_items()
-    return request_query.question(pairs, now_ms=desk.history.now_ms, besides=besides)
+    return request_query.question(pairs, now_ms=asked_ms, besides=besides)
 
 
 def router(desk: Desk) -> APIRouter:
@@ -123,10 +133,21 @@ def _searching(routes: APIRouter, desk: Desk) -> None:
         """Tell who asks, and what they may do."""
         with desk.visit(request, "access", "read") as visit:
             who = visit.who
-            accounts = None if who.scope.accounts is None else sorted(who.scope.accounts)
             return AccessAnswer(
-                name=who.name, way=who.way, accounts=accounts, rights=sorted(who.rights)
+                name=who.name, way=who.way, accounts=who.scope.listed, rights=sorted(who.rights)
             )
+
+    @routes.get("/audit", responses=_NO_SUCH)
+    def audit(request: Request, size: Size = PAGE) -> AuditAnswer:
+        """Tell what was asked lately, the latest first. Needs the right `admin`.
+
+        Of callers who may see no more accounts than who asks; the refused, of all of them.
+        """
+        with desk.visit(request, "audit", "admin") as visit:
+            if not desk.audit.is_kept:
+                raise NotFound("the audit log is among the service's logs: set an audit_file")
+            lines = desk.audit.latest(visit.who.scope, most=size)
+            return AuditAnswer(lines=[dict(line) for line in lines])
 
 
 def _one_event(routes: APIRouter, desk: Desk) -> None:
@@ -181,6 +202,8 @@ def _collections(routes: APIRouter, desk: Desk) -> None:
         request: Request, what: str, collection: Collection, size: int, cursor: str | None
     ) -> CollectionAnswer:
         with desk.visit(request, what, "read") as visit:
+            known = (*_COLLECTION_PARAMETERS[collection.name], "size", "cursor")
+            request_query.check_known(request.query_params.multi_items(), known)
             found = desk.history.collection(visit.who, collection, size=size, cursor=cursor)
             visit.events = len(found.hits)
             return CollectionAnswer(
@@ -241,25 +264,29 @@ def _streams(routes: APIRouter, desk: Desk) -> None:
         A download that was cut off lacks that end, or says `complete: false`.
         """
         asked = request.query_params
-        with desk.visit(request, "export", "export") as visit:
-            filters = question_of(request, desk, "format", "order")
-            form = cast(
-                "Format", request_query.choice(asked.get("format"), "format", list(MEDIA_TYPES))
-            )
-            started = Export(
-                desk, visit.who, filters, order=_order(asked.get("order")), writer=writer(form)
-            )
-            key = f"{visit.who.way}:{visit.who.name}"
-            desk.limits.begin_stream(key)
-            try:
+        with ExitStack() as held:
+            with desk.visit(request, "export", "export") as visit:
+                filters = question_of(request, desk, "format", "order")
+                form = cast(
+                    "Format", request_query.choice(asked.get("format"), "format", list(MEDIA_TYPES))
+                )
+                desk.limits.begin_stream(visit.who.key)
+                held.callback(desk.limits.end_stream, visit.who.key)
+                started = Export(
+                    desk, visit.who, filters, order=_order(asked.get("order")), writer=writer(form)
+                )
+                held.callback(started.close)
                 started.begin()
-            except BaseException:
-                desk.limits.end_stream(key)
-                raise
-            pieces = started.sent(_ended(desk, request, visit.who, key))
+            ending = held.pop_all()
+        ending.callback(
+            lambda: desk.note(
+                visit.who, request, "export-ended", status=started.status, events=started.events
+            )
+        )
         name = f"opstrail-events.{FILE_ENDINGS[form]}"
-        return StreamingResponse(
-            pieces,
+        return Held(
+            started.sent(),
+            let_go=ending.close,
             media_type=MEDIA_TYPES[form],
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
@@ -272,31 +299,28 @@ def _streams(routes: APIRouter, desk: Desk) -> None:
     )
     def live(request: Request) -> StreamingResponse:
         """Follow events as they are stored: server-sent events, `row` each."""
-        with desk.visit(request, "live", "read") as visit:
-            filters = question_of(request, desk)
-            last = request.headers.get("last-event-id", "")
-            since = int(last) if last.isascii() and last.isdigit() and len(last) < 15 else None  # noqa: PLR2004
-            desk.limits.begin_stream(f"{visit.who.way}:{visit.who.name}")
-            stream = Live(
-                desk,
-                request,
-                visit.who,
-                filters,
-                since_ms=desk.history.now_ms if since is None else since,
-            )
-        return StreamingResponse(
+        with ExitStack() as held:
+            with desk.visit(request, "live", "read") as visit:
+                filters = question_of(request, desk)
+                last = request.headers.get("last-event-id", "")
+                since = int(last) if last.isascii() and last.isdigit() and len(last) < 15 else None  # noqa: PLR2004
+                desk.limits.begin_stream(visit.who.key)
+                held.callback(desk.limits.end_stream, visit.who.key)
+                stream = Live(
+                    desk,
+                    request,
+                    visit.who,
+                    filters,
+                    since_ms=desk.history.now_ms if since is None else since,
+                )
+            ending = held.pop_all()
+        ending.callback(lambda: desk.note(visit.who, request, "live-ended", events=stream.shown))
+        return Held(
             stream.messages(),
+            let_go=ending.close,
             media_type="text/event-stream",
             headers={"X-Accel-Buffering": "no"},
         )
-
-
-def _ended(desk: Desk, request: Request, who: Principal, key: str) -> Callable[[int], None]:
-    def ended(events: int) -> None:
-        desk.limits.end_stream(key)
-        desk.note(who, request, "export-ended", events=events)
-
-    return ended
 
 
 def _order(text: str | None) -> Order:
@@ -308,6 +332,7 @@ _ORDERS = ("newest", "oldest")
 
 def _parsed(raw: bytes) -> dict[str, Any] | None:
     try:
-        return document(raw)
+        record = document(raw)
     except ValueError:
         return None
+    return None if is_deeper(record, _DEEPEST) else record

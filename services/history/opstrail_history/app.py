@@ -1,12 +1,12 @@
 """The whole of it as one ASGI application: API, page, AWS endpoint, and how errors are answered."""
 
 import time
-from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -50,6 +50,8 @@ def create_app(desk: Desk) -> FastAPI:
     pages.add_pages(app, desk)
     for kind in (BadQuery, NotAllowed, NotFound, Unavailable, Refused):
         app.add_exception_handler(kind, _answered_error)
+    app.exception_handler(RequestValidationError)(_answered_form)
+    app.exception_handler(HTTPException)(_answered_status)
     app.add_middleware(Headers)
     return app
 
@@ -67,6 +69,20 @@ def _answered_error(request: Request, error: Exception) -> Response:
     )
 
 
+def _answered_form(_request: Request, error: RequestValidationError) -> Response:
+    """Answer a parameter that is not of its form as all other errors are answered."""
+    first = error.errors()[0]
+    field = str(first["loc"][-1])[:100]
+    return JSONResponse({"message": f"{field}: {first['msg']}", "field": field}, 422)
+
+
+def _answered_status(_request: Request, error: HTTPException) -> Response:
+    """Answer what no route is there for."""
+    return JSONResponse(
+        {"message": str(error.detail), "field": None}, error.status_code, headers=error.headers
+    )
+
+
 class Headers:
     """Puts our headers on every answer, and counts it. It holds nothing back: streams flow."""
 
@@ -78,21 +94,36 @@ class Headers:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, _with_headers(scope, send))
+        answer = _Answer(scope, send)
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            # What we did not foresee is answered outside of us, with 500.
+            answer.count(500)
 
 
-def _with_headers(scope: Scope, send: Send) -> Callable[[Message], Awaitable[None]]:
-    began = time.perf_counter()
+class _Answer:
+    """One answer on its way: it gets our headers, and is counted once."""
 
-    async def sent(message: Message) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self._began = time.perf_counter()
+        self._is_counted = False
+
+    async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers[name] = value
             headers.setdefault("Cache-Control", _NO_STORE)
-            route: Any = scope.get("route")
-            path = getattr(route, "path", "none")
-            emit(RequestAnswered(path, message["status"], time.perf_counter() - began))
-        await send(message)
+            self.count(message["status"])
+        await self._send(message)
 
-    return sent
+    def count(self, status: int) -> None:
+        """Count it, where it is not yet."""
+        if self._is_counted:
+            return
+        self._is_counted = True
+        path = getattr(self._scope.get("route"), "path", "none")
+        emit(RequestAnswered(path, status, time.perf_counter() - self._began))

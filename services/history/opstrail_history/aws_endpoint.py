@@ -48,11 +48,13 @@ def router(desk: Desk) -> APIRouter:
 
 def _answered(desk: Desk, request: Request, target: str, body: bytes) -> bytes:
     with desk.visit(request, "lookup-events", "read") as visit:
+        visit.asked = body.decode("utf-8", "replace")
         try:
             lookup = lookup_of(target, body)
         except AwsError as error:
             visit.status = error.status
             raise
+        visit.asked = lookup.asked
         found = desk.history.search(
             visit.who, lookup.filters, size=lookup.most, cursor=lookup.next_token, whole=True
         )

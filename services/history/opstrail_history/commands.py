@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from opstrail_history.access import RIGHTS, TOKEN_PREFIX, token_hash
+from opstrail_history.access import RIGHTS, TOKEN_PREFIX, is_account, token_hash
 from opstrail_history.serve import serve
 from opstrail_history.settings import Settings
 
@@ -21,9 +21,20 @@ def history(context: click.Context) -> None:
     sys.exit(serve(Settings()))
 
 
+def _account_numbers(
+    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...]:
+    if wrong := [one for one in given if not is_account(one)]:
+        raise click.BadParameter(f"`{wrong[0]}` is no 12-digit account number")
+    return given
+
+
 @history.command()
 @click.argument("name")
-@click.option("--account", "accounts", multiple=True, help="An account it may see; else all.")
+@click.option(
+    "--account", "accounts", multiple=True, callback=_account_numbers,
+    help="An account it may see; else all.",
+)  # fmt: skip
 @click.option(
     "--right", "rights", multiple=True, type=click.Choice(RIGHTS), help="Else read and export."
 )

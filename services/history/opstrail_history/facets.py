@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opstrail_history.filters import BY_NAME, Filters, Value
-from opstrail_history.query import denied, value_query
+from opstrail_history.query import denied, failed, value_query
 
 Json = Mapping[str, Any]
 FACETS: Mapping[str, str] = {
@@ -119,12 +119,7 @@ def _counts_request(bounds: tuple[int, int] | None) -> dict[str, Any]:
         "filters": {
             "filters": {
                 "denied": denied(),
-                "failed": {
-                    "bool": {
-                        "filter": [{"exists": {"field": "errorCode"}}],
-                        "must_not": [denied()],
-                    }
-                },
+                "failed": failed(),
             }
         }
     }

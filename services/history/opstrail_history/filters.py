@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from opstrail_history import times
@@ -34,8 +34,10 @@ FILTERS = (
     Filter("region", ("awsRegion",), "Region that the request was made to."),
     Filter("name", ("eventName",), "Event name, such as `CreateStack`."),
     Filter("source", ("eventSource",), "Service: `s3`, or `s3.amazonaws.com`.", "source"),
-    Filter("user", (f"{_CALLER}.userName", f"{_CALLER}.name", f"{_CALLER}.arn"),
-           "User: name, or ARN of the caller."),
+    # As CloudTrail has it, the name of a role's session is a user name too.
+    Filter("user", (f"{_CALLER}.userName", f"{_CALLER}.name", f"{_CALLER}.arn",
+                    f"{_CALLER}.sessionName"),
+           "User: name, ARN of the caller, or name of the session."),
     Filter("role", (f"{_CALLER}.roleName", f"{_CALLER}.issuerArn"), "Role: name or ARN."),
     Filter("session", (f"{_CALLER}.sessionName",), "Name of the role session."),
     Filter("accessKey", ("opstrail.accessKeyId", "opstrail.issuedAccessKeyId"),
@@ -89,17 +91,19 @@ class Filters:
     """One question. Values of one filter are alternatives, filters narrow each other.
 
     `since_ms` is in it, `until_ms` is not; without either, events without a time belong too.
+    `asked_ms` is when it was asked: what `2h` ago was counted from.
     """
 
     since_ms: int | None = None
     until_ms: int | None = None
     values: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     text: tuple[Clause, ...] = ()
+    asked_ms: int = 0
 
     def without(self, *names: str) -> "Filters":
         """Return the question without some filters."""
         kept = {name: values for name, values in self.values.items() if name not in names}
-        return Filters(self.since_ms, self.until_ms, kept, self.text)
+        return replace(self, values=kept)
 
     def canonical(self) -> str:
         """Return a text that two questions share when they are the same."""
@@ -126,7 +130,18 @@ def filters_of(
         for name, texts in values.items()
         if texts
     }
-    return Filters(since_ms, until_ms, parsed, clauses_of(text or "", _IN_TEXT))
+    clauses = tuple(map(_checked, clauses_of(text or "", _IN_TEXT)))
+    return Filters(since_ms, until_ms, parsed, clauses, now_ms)
+
+
+def _checked(clause: Clause) -> Clause:
+    """Return a clause whose filter, where it has one, takes its value as it takes any other."""
+    if clause.field is None:
+        return clause
+    value = _value(BY_NAME[clause.field], clause.text + "*" * clause.prefix)
+    return replace(
+        clause, text=value.text, prefix=value.prefix, excluded=clause.excluded != value.excluded
+    )
 
 
 def _value(one: Filter, text: str) -> Value:

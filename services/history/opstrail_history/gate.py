@@ -8,7 +8,6 @@ from starlette.requests import HTTPConnection
 
 from opstrail_history.access import LOCAL, BadAccessFile, Principal, host_of, is_loopback
 from opstrail_history.access_file import AccessFile
-from opstrail_history.limits import Limits
 from opstrail_history.refusals import NotAllowed
 from opstrail_runtime.errors import Unavailable
 
@@ -17,6 +16,7 @@ _BEARER = "bearer "
 _SIGV4 = "AWS4-HMAC-SHA256 "
 _CREDENTIAL = "Credential="
 _LONGEST_TOKEN = 300
+_LONGEST_NAME = 300
 _MISDIRECTED = 421
 
 
@@ -31,13 +31,11 @@ class Gate:
         self,
         access_file: AccessFile | None,
         *,
-        limits: Limits,
         trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
         user_header: str = "X-Forwarded-User",
         hosts: Sequence[str] = (),
     ) -> None:
         self._access_file = access_file
-        self._limits = limits
         self._trusted = tuple(trusted_proxies)
         self._user_header = user_header
         self._hosts = frozenset(host.lower() for host in hosts)
@@ -50,9 +48,7 @@ class Gate:
     def admitted(self, request: HTTPConnection) -> Principal:
         """Return who asks. Raises NotAllowed, or Unavailable while the access file is broken."""
         self._check_host(request)
-        principal = self.recognised(request)
-        self._limits.request(f"{principal.way}:{principal.name}")
-        return principal
+        return self.recognised(request)
 
     def of_token(self, token: str) -> Principal:
         """Return whose token it is. Raises NotAllowed."""
@@ -64,13 +60,14 @@ class Gate:
             raise _closed() from error
 
     def recognised(self, request: HTTPConnection) -> Principal:
-        """Return who asks, without counting it: a long stream asks again and again."""
+        """Return who asks, whatever they call the server: a long stream asks again and again."""
         if self._access_file is None:
             return LOCAL
         if (token := token_in(request)) is not None:
             return self.of_token(token)
-        user = request.headers.get(self._user_header)
-        if self._trusted and user and self._is_proxy(request):
+        # Given twice, one is the caller's own: the proxy has added to it and not replaced it.
+        [user] = names if len(names := request.headers.getlist(self._user_header)) == 1 else [""]
+        if self._trusted and 0 < len(user) <= _LONGEST_NAME and self._is_proxy(request):
             try:
                 return self._access_file.current().of_user(user)
             except BadAccessFile as error:

@@ -8,10 +8,9 @@ from typing import Any, Literal, assert_never
 from opstrail_history import facets as facet_counts
 from opstrail_history.access import Principal, Scope
 from opstrail_history.collections_query import Collection
-from opstrail_history.cursor import Cursor, binding, opened, sealed
+from opstrail_history.cursor import Cursor, asked_ms_in, binding, opened, sealed
 from opstrail_history.facets import Facets
 from opstrail_history.filters import Filters
-from opstrail_history.index_names import IndexNames
 from opstrail_history.lineage import Lineage, lineage_of
 from opstrail_history.opensearch_errors import PointGone, TooManyPoints
 from opstrail_history.opensearch_reader import Ask, Hit, OpenSearchReader, Page
@@ -20,9 +19,12 @@ from opstrail_history.related import GROUPS, related_queries
 from opstrail_history.row import ROW_FIELDS, Row, row_of
 from opstrail_history.stored_document import Record, below, document, record_in, text
 from opstrail_runtime.errors import Unavailable
+from opstrail_runtime.index_aliases import IndexAliases
 
 Order = Literal["newest", "oldest"]
-EXPORT_PAGE = 500
+# A download reads so many events at once at first, and then as many as have about so many bytes:
+# one may have 4 MiB, and all is in memory a few times while it is read.
+FIRST_EXPORT_PAGE, MOST_EXPORT_PAGE, EXPORT_PAGE_BYTES = 100, 500, 8_000_000
 _MOST_ISSUING = 10
 
 
@@ -55,7 +57,7 @@ class History:
     def __init__(
         self,
         reader: OpenSearchReader,
-        names: IndexNames,
+        names: IndexAliases,
         *,
         cursor_key: bytes,
         now_ms: Callable[[], int],
@@ -69,6 +71,13 @@ class History:
     def now_ms(self) -> int:
         """Now, in milliseconds since the epoch."""
         return self._now_ms()
+
+    def asked_ms(self, cursor: str | None) -> int:
+        """Return what relative times count from: now, or when the cursor's question began.
+
+        Raises BadCursor.
+        """
+        return self._now_ms() if cursor is None else asked_ms_in(cursor, self._cursor_key)
 
     # Events
 
@@ -91,7 +100,7 @@ class History:
             total=cursor is None,
         )
         bound_to = _bound(who, "events", filters.canonical(), order)
-        return self._paged(self._names.events, ask, cursor, bound_to)
+        return self._paged(self._names.events, ask, cursor, bound_to, asked_ms=filters.asked_ms)
 
     def rows(self, found: Found) -> list[Row]:
         """Return the rows of a page."""
@@ -192,7 +201,7 @@ class History:
         ask = Ask(
             query=event_query(filters, who.scope),
             sort=sort_of(newest_first=order == "newest"),
-            size=EXPORT_PAGE,
+            size=FIRST_EXPORT_PAGE,
             fields=None,
         )
         return Walk(self._reader, self._names.events, ask, pause).pages()
@@ -219,7 +228,14 @@ class History:
     # How
 
     def _paged(
-        self, alias: str, ask: Ask, cursor: str | None, bound_to: str, *, moving: bool = False
+        self,
+        alias: str,
+        ask: Ask,
+        cursor: str | None,
+        bound_to: str,
+        *,
+        moving: bool = False,
+        asked_ms: int = 0,
     ) -> Found:
         """Return a page. From the second on, what is read is a point in time.
 
@@ -230,9 +246,10 @@ class History:
         if cursor is None:
             page = self._reader.page(alias, ask)
             if not moving or len(page.hits) < ask.size:
-                return self._found(page, ask, None, bound_to)
+                return self._found(page, ask, None, bound_to, asked_ms)
             first = self._point(alias)
-            return self._found(self._reader.page(alias, ask, pit=first), ask, first, bound_to)
+            page = self._reader.page(alias, ask, pit=first)
+            return self._found(page, ask, first, bound_to, asked_ms)
         at = opened(cursor, bound_to, self._cursor_key)
         ask = Ask(ask.query, ask.sort, ask.size, at.after, ask.fields)
         pit = at.pit or self._point(alias)
@@ -244,12 +261,12 @@ class History:
         if len(page.hits) < ask.size and pit is not None:
             with suppress(Exception):  # it ends by itself in minutes
                 self._reader.close_point(pit)
-        return self._found(page, ask, pit, bound_to)
+        return self._found(page, ask, pit, bound_to, at.asked_ms)
 
-    def _found(self, page: Page, ask: Ask, pit: str | None, bound_to: str) -> Found:
+    def _found(self, page: Page, ask: Ask, pit: str | None, bound_to: str, asked_ms: int) -> Found:
         if len(page.hits) < ask.size or not page.hits:
             return Found(page.hits, page.total, None)
-        at = Cursor(page.hits[-1].position, pit)
+        at = Cursor(page.hits[-1].position, pit, asked_ms)
         return Found(page.hits, page.total, sealed(at, bound_to, self._cursor_key))
 
     def _point(self, alias: str) -> str | None:
@@ -298,6 +315,7 @@ class Walk:
         self._pause = pause
         self._pit: str | None = None
         self._steady = True
+        self._size = ask.size
 
     def pages(self) -> Generator[tuple[Hit, ...], None, None]:
         """Yield the pages. Raises Unavailable where the store stays away."""
@@ -307,9 +325,10 @@ class Walk:
                 page = self._page(after)
                 if page.hits:
                     yield page.hits
-                if len(page.hits) < self._ask.size:
+                if len(page.hits) < self._size:
                     return
                 after = page.hits[-1].position
+                self._size = next_size(page.hits)
         finally:
             if self._pit is not None:
                 with suppress(Exception):  # it ends by itself in minutes
@@ -317,7 +336,7 @@ class Walk:
 
     def _page(self, after: Any) -> Page:
         ask = self._ask
-        at = Ask(ask.query, ask.sort, ask.size, after, ask.fields)
+        at = Ask(ask.query, ask.sort, self._size, after, ask.fields)
         tries = 0
         while True:
             try:
@@ -335,12 +354,18 @@ class Walk:
                     raise
 
 
+def next_size(hits: Sequence[Hit]) -> int:
+    """Return how many events to read next, by how large the last ones were."""
+    average = max(1, sum(len(hit.source) for hit in hits) // len(hits))
+    return min(MOST_EXPORT_PAGE, max(1, EXPORT_PAGE_BYTES // average))
+
+
 @dataclass(frozen=True, slots=True)
 class _Chain:
     """The events that a chain leads over, within the accounts of who asks."""
 
     reader: OpenSearchReader
-    names: IndexNames
+    names: IndexAliases
     who: Principal
 
     def issuing(self, access_key: str) -> Sequence[tuple[str, Mapping[str, Any]]]:

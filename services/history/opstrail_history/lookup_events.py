@@ -50,11 +50,15 @@ class AwsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What is asked. `most` events at once, from where `next_token` left off."""
+    """What is asked. `most` events at once, from where `next_token` left off.
+
+    `asked` is the request as its text but for that token.
+    """
 
     filters: Filters
     most: int
     next_token: str | None
+    asked: str
 
 
 def lookup_of(target: str, body: bytes) -> Lookup:
@@ -75,7 +79,9 @@ def lookup_of(target: str, body: bytes) -> Lookup:
             "InvalidEventCategoryException",
             f"`{str(category)[:50]}` is not kept here: opstrail sets Insight events aside",
         )
-    return Lookup(_filters(asked), _most(asked.get("MaxResults")), _token(asked.get("NextToken")))
+    token = _token(asked.pop("NextToken", None))
+    told = msgspec.json.encode(asked).decode("utf-8", "replace")
+    return Lookup(_filters(asked), _most(asked.get("MaxResults")), token, told)
 
 
 def answer(found: Sequence[tuple[str, bytes]], next_token: str | None) -> bytes:

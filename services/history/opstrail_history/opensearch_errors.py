@@ -14,8 +14,14 @@ _UNAUTHORIZED = (401, 403)
 # Says what the question did; a message may quote mappings and index names, which are not theirs.
 _SAID = {
     "too_many_clauses": "the question has too many parts",
+    "too_many_nested_clauses": "the question has too many parts",
     "too_many_buckets_exception": "the question has too many results to count",
-    "circuit_breaking_exception": "the question takes more memory than the store has",
+}
+# Passes by itself, whatever status it has: others use the memory as well, and retention closes
+# indices while they are still behind the alias.
+_PASSES = {
+    "circuit_breaking_exception": "OpenSearch is short of memory; try again, or ask for less",
+    "index_closed_exception": "an index is being closed; try again",
 }
 
 
@@ -54,6 +60,8 @@ def _of(error: TransportError) -> Exception:
         return StoreRefuses("the store is not set up: run `opstrail store setup --execute`")
     if status in _UNAUTHORIZED:
         return StoreRefuses("OpenSearch refuses our user: check its password and rights")
+    if passes := next((text for kind, text in _PASSES.items() if kind in kinds), None):
+        return Unavailable("the store", passes)
     said = next((text for kind, text in _SAID.items() if kind in kinds), None)
     if status == _BAD_REQUEST or said is not None:
         return BadQuery(said or "the store cannot answer this question")

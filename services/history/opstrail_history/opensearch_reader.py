@@ -114,7 +114,10 @@ class OpenSearchReader:
         body = b"".join(
             msgspec.json.encode(part) + b"\n"
             for ask in asks
-            for part in ({"index": alias}, self._body(ask))
+            for part in (
+                {"index": alias, "allow_partial_search_results": False},
+                self._body(ask),
+            )
         )
         with translated():
             text = self._client.msearch(

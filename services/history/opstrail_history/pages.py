@@ -55,7 +55,8 @@ def error_page(request: Request, status: int, message: str) -> Response:
     if status == 401:  # noqa: PLR2004
         if request.url.path == "/details":
             return HTMLResponse(_rendered("refusal.html", message=message, status=status), status)
-        return RedirectResponse("/sign-in", 303)
+        # Whoever follows a link to a view is led there when they have signed in.
+        return RedirectResponse(f"/sign-in?{request_query.link([('to', request.url.query)])}", 303)
     name = "refusal.html" if request.url.path == "/details" else "error.html"
     return HTMLResponse(_rendered(name, message=message, status=status), status)
 
@@ -74,13 +75,13 @@ def add_pages(app: FastAPI, desk: Desk) -> None:
             if (moved := _moved(desk, visit.who, given)) is not None:
                 return RedirectResponse(moved, 303)
             pairs = page_view.view_pairs(given)
-            request_query.question(given, now_ms=0, besides=_ONLY_HERE)
-            filters = request_query.question(pairs, now_ms=desk.history.now_ms)
+            cursor = request.query_params.get("cursor")
+            asked_ms = desk.history.asked_ms(cursor)
+            request_query.question(given, now_ms=asked_ms, besides=_ONLY_HERE)
+            filters = request_query.question(pairs, now_ms=asked_ms)
             facets = pool.submit(desk.history.facets, visit.who, filters)
             last_day = desk.history.last_day(visit.who, filters)
-            found = desk.history.search(
-                visit.who, filters, size=_PAGE, cursor=request.query_params.get("cursor")
-            )
+            found = desk.history.search(visit.who, filters, size=_PAGE, cursor=cursor)
             visit.events = len(found.hits)
             shown = _shown(desk, visit.who, request.query_params.get("event"))
             context = _context(desk, pairs, filters, found, facets.result(), last_day)
@@ -90,9 +91,10 @@ def add_pages(app: FastAPI, desk: Desk) -> None:
                     **context,
                     who=visit.who,
                     asks=desk.gate.asks,
+                    may_export=visit.who.may("export"),
                     details=shown,
                     groups=GROUPS,
-                    first_page="cursor" not in request.query_params,
+                    first_page=cursor is None,
                 )
             )
 
@@ -118,8 +120,8 @@ def add_pages(app: FastAPI, desk: Desk) -> None:
 
 def _add_sign_in(app: FastAPI, desk: Desk) -> None:
     @app.get("/sign-in", include_in_schema=False)
-    def sign_in_form() -> Response:
-        return HTMLResponse(_rendered("sign_in.html", message=None))
+    def sign_in_form(request: Request) -> Response:
+        return HTMLResponse(_sign_in_page(request, None))
 
     @app.post("/sign-in", include_in_schema=False)
     async def sign_in(request: Request) -> Response:
@@ -127,10 +129,12 @@ def _add_sign_in(app: FastAPI, desk: Desk) -> None:
         form = parse_qs((await _form(request)).decode("utf-8", "replace"))
         token = form.get("token", [""])[0].strip()
         try:
-            await run_in_threadpool(desk.gate.of_token, token)
+            await run_in_threadpool(desk.signed_in, request, token)
         except NotAllowed as refused:
-            return HTMLResponse(_rendered("sign_in.html", message=refused.message), refused.status)
-        answer = RedirectResponse("/", 303)
+            return HTMLResponse(_sign_in_page(request, refused.message), refused.status)
+        # Whatever it says, it is a view of our own page.
+        view = request.query_params.get("to")
+        answer = RedirectResponse(f"/?{view}" if view else "/", 303)
         host = request.url.hostname or ""
         answer.set_cookie(
             COOKIE, token, httponly=True, samesite="lax", path="/", max_age=12 * 3600,
@@ -144,6 +148,11 @@ def _add_sign_in(app: FastAPI, desk: Desk) -> None:
         answer = RedirectResponse("/sign-in", 303)
         answer.delete_cookie(COOKIE, path="/")
         return answer
+
+
+def _sign_in_page(request: Request, message: str | None) -> str:
+    to = request_query.link([("to", request.query_params.get("to", ""))])
+    return _rendered("sign_in.html", message=message, to=to)
 
 
 async def _form(request: Request) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from opstrail_history.access import Scope
 from opstrail_history.filters import BY_NAME, Filter, Filters, Value
 from opstrail_history.free_text import Clause
+from opstrail_history.refusals import BadQuery
 
 Query = dict[str, Any]
 
@@ -34,6 +35,11 @@ DENIED_CODES = (
     "NotAuthorized", "NotAuthorizedException", "AuthorizationError", "AuthorizationErrorException",
     "AuthFailure", "Client.AuthFailure", "Forbidden", "ForbiddenException", "AccessForbidden",
 )  # fmt: skip
+# A sign-in that fails says so in words and without a code.
+SIGN_IN = "signin.amazonaws.com"
+# OpenSearch answers no question of more than 1,024 parts, and takes seconds to say so. Some of ours
+# are more than one to it, and counts add theirs.
+MOST_PARTS = 850
 # Calls that only read, where an old record does not say so.
 _READING = ("Describe", "Get", "List", "Lookup", "Head", "BatchGet", "Search", "View")
 
@@ -48,7 +54,7 @@ def sort_of(*, newest_first: bool = True) -> list[Query]:
 
 
 def event_query(filters: Filters, scope: Scope) -> Query:
-    """Return the query of a question."""
+    """Return the query of a question. Raises BadQuery where it has more parts than MOST_PARTS."""
     must = [*_scoped(scope), *_timed(filters)]
     must_not: list[Query] = []
     for name, values in filters.values.items():
@@ -61,7 +67,17 @@ def event_query(filters: Filters, scope: Scope) -> Query:
             must_not.extend(value_query(one, excluded))
     for clause in filters.text:
         (must_not if clause.excluded else must).append(any_of(_clause_queries(clause)))
+    if sum(map(_parts, [*must, *must_not])) > MOST_PARTS:
+        raise BadQuery("the question has too many parts: ask for fewer words and values at once")
     return {"bool": {"filter": must or [{"match_all": {}}], "must_not": must_not}}
+
+
+def _parts(query: Query) -> int:
+    inner = query.get("bool")
+    if inner is None:
+        return 1
+    lists = (member for member in inner.values() if isinstance(member, list))
+    return sum(_parts(one) for each in lists for one in each)
 
 
 def narrowed(query: Query, scope: Scope) -> Query:
@@ -101,9 +117,28 @@ def reads() -> Query:
     )
 
 
+def not_allowed() -> Query:
+    """Return the calls that did not succeed: those with an error's code, or its words alone."""
+    return any_of([{"exists": {"field": "errorCode"}}, {"exists": {"field": "errorMessage"}}])
+
+
 def denied() -> Query:
-    """Return the calls that were not let through for want of a right."""
-    return {"terms": {"errorCode": list(DENIED_CODES)}}
+    """Return the calls that were not let through for want of a right, and refused sign-ins."""
+    sign_in = {
+        "bool": {
+            "filter": [
+                {"term": {"eventSource": SIGN_IN}},
+                {"exists": {"field": "errorMessage"}},
+            ],
+            "must_not": [{"exists": {"field": "errorCode"}}],
+        }
+    }
+    return any_of([{"terms": {"errorCode": list(DENIED_CODES)}}, sign_in])
+
+
+def failed() -> Query:
+    """Return the calls that were let through, and did not succeed."""
+    return {"bool": {"filter": [not_allowed()], "must_not": [denied()]}}
 
 
 def value_query(one: Filter, values: Sequence[Value]) -> list[Query]:
@@ -164,12 +199,9 @@ def _yes_no(text: str, query: Query) -> Query:
 
 
 def _outcome(text: str) -> Query:
-    failed: Query = {"exists": {"field": "errorCode"}}
     if text == "allowed":
-        return {"bool": {"must_not": [failed]}}
-    if text == "denied":
-        return denied()
-    return {"bool": {"filter": [failed], "must_not": [denied()]}}
+        return {"bool": {"must_not": [not_allowed()]}}
+    return denied() if text == "denied" else failed()
 
 
 def _reading_names() -> Iterable[Query]:

@@ -40,6 +40,13 @@ def question(
     )
 
 
+def check_known(pairs: Iterable[tuple[str, str]], known: Iterable[str]) -> None:
+    """Raise BadQuery for a parameter that is none of those that are known."""
+    for name, _ in pairs:
+        if name not in known:
+            raise BadQuery(f"`{name[:50]}` is no parameter here", field=name[:50])
+
+
 def whole_number(text: str | None, name: str, *, default: int, most: int) -> int:
     """Return a parameter as a number from 1 to `most`. Raises BadQuery."""
     if text is None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from opstrail_history import times
-from opstrail_history.query import DENIED_CODES
+from opstrail_history.query import DENIED_CODES, SIGN_IN
 from opstrail_history.stored_document import below, text, texts
 
 Json = Mapping[str, Any]
@@ -16,10 +16,10 @@ Outcome = Literal["allowed", "denied", "failed"]
 # What a row is made of: the rest of a document, which may have 4 MiB, stays where it is.
 ROW_FIELDS = (
     "eventTime", "eventSource", "eventName", "awsRegion", "sourceIPAddress", "errorCode",
-    "readOnly", "resources", "requestParameters", "userIdentity.type", "userIdentity.arn",
-    "userIdentity.invokedBy", "opstrail.accountId", "opstrail.eventID", "opstrail.account",
-    "opstrail.caller", "opstrail.stack", "opstrail.accessKeyId", "opstrail.flags",
-    "opstrail.corrects", "opstrail.delivery.storedAt",
+    "errorMessage", "readOnly", "resources", "requestParameters", "userIdentity.type",
+    "userIdentity.arn", "userIdentity.invokedBy", "opstrail.accountId", "opstrail.eventID",
+    "opstrail.account", "opstrail.caller", "opstrail.stack", "opstrail.accessKeyId",
+    "opstrail.flags", "opstrail.corrects", "opstrail.delivery.storedAt",
 )  # fmt: skip
 _LONGEST = 300
 _MOST_TARGETS = 20
@@ -103,7 +103,7 @@ def row_of(document_id: str, document: Json) -> Row:
         account_name=text(below(ours, "account").get("name")),
         region=text(document.get("awsRegion")),
         stack=_stack(below(ours, "stack")),
-        outcome=outcome_of(error_code),
+        outcome=outcome_of(document),
         error_code=error_code,
         read_only=_boolean(document.get("readOnly")),
         access_key=text(ours.get("accessKeyId")),
@@ -113,11 +113,14 @@ def row_of(document_id: str, document: Json) -> Row:
     )
 
 
-def outcome_of(error_code: str | None) -> Outcome:
-    """Return whether a call was let through, by its error code."""
-    if error_code is None:
+def outcome_of(document: Json) -> Outcome:
+    """Return whether a call was let through, by its error's code; a sign-in's has words alone."""
+    code = text(document.get("errorCode"))
+    if code is not None:
+        return "denied" if code in DENIED_CODES else "failed"
+    if text(document.get("errorMessage")) is None:
         return "allowed"
-    return "denied" if error_code in DENIED_CODES else "failed"
+    return "denied" if document.get("eventSource") == SIGN_IN else "failed"
 
 
 def plain(value: object) -> str:

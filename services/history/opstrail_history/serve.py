@@ -106,6 +106,8 @@ def _config(settings: Settings) -> uvicorn.Config:
     told = settings.history
     return uvicorn.Config(
         create_app(new_desk(settings)),
+        # The other one knows no longest head.
+        http="h11",
         # Who asks is whoever is connected: a header must not say otherwise before the gate.
         proxy_headers=False,
         server_header=False,

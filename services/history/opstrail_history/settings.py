@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, Field, SecretStr
 
+from opstrail_runtime.index_aliases import DEFAULT_PREFIX, PREFIX_PATTERN
 from opstrail_runtime.settings import OpenSearchSettings, Section, TelemetrySettings, Told
 
 PORT = 8765
@@ -61,8 +62,8 @@ class StoreNames(Section):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     index_prefix: str = Field(
-        "opstrail",
-        pattern=r"^[a-z0-9][a-z0-9-]{0,60}$",
+        DEFAULT_PREFIX,
+        pattern=PREFIX_PATTERN,
         description="First part of the name of every index; as store has it.",
     )
 

@@ -68,6 +68,21 @@ def _whole(value: Any) -> Any:
             return value
 
 
+def is_deeper(value: Any, most: int) -> bool:
+    """Return whether lists and objects stand in each other more than `most` deep."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            member
+            for each in level
+            if isinstance(each, dict | list)
+            for member in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return any(isinstance(each, dict | list) for each in level)
+
+
 def below(value: Json, *names: str) -> Json:
     """Return the object at a path; an empty one where there is none."""
     for name in names:

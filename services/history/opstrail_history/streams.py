@@ -4,19 +4,21 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from opstrail_history.access import Principal
 from opstrail_history.answers import RowAnswer
-from opstrail_history.desk import Desk
+from opstrail_history.desk import GONE, OK, UNAVAILABLE, Desk
 from opstrail_history.export_formats import Writer
 from opstrail_history.filters import Filters
 from opstrail_history.history import Order
 from opstrail_history.opensearch_reader import Hit
-from opstrail_history.refusals import NotAllowed
+from opstrail_history.refusals import BadQuery, NotAllowed
 from opstrail_history.row import Row
 from opstrail_history.telemetry import ExportEnded
 from opstrail_runtime.errors import Refused, Unavailable
@@ -46,8 +48,39 @@ def waited(tries: int) -> bool:
     return True
 
 
+class Held(StreamingResponse):
+    """A stream that holds something: it is let go however the stream ends, once.
+
+    A caller who goes before the first byte is the end of a stream that never began: nothing inside
+    it would run.
+    """
+
+    def __init__(
+        self,
+        content: AsyncIterator[bytes] | AsyncIterator[str],
+        *,
+        let_go: Callable[[], None],
+        media_type: str,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(content, media_type=media_type, headers=headers)
+        self._let_go = let_go
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # Not waited for: a caller who went away has cancelled us.
+            asyncio.get_running_loop().run_in_executor(None, self._let_go)
+
+
 class Export:
-    """One download. The first page is read before anything is sent: its errors have a status."""
+    """One download. The first page is read before anything is sent: its errors have a status.
+
+    `status` is how it ended: that who asked went away, until it is known better. Whoever made it
+    closes it.
+    """
 
     def __init__(
         self, desk: Desk, who: Principal, filters: Filters, *, order: Order, writer: Writer
@@ -57,6 +90,7 @@ class Export:
         self._writer = writer
         self._pages = desk.history.all(who, filters, order=order, pause=waited)
         self._first: tuple[Hit, ...] = ()
+        self.status = GONE
 
     @property
     def events(self) -> int:
@@ -67,35 +101,28 @@ class Export:
         """Read the first page. Raises Unavailable."""
         self._first = next(self._pages, ())
 
-    async def sent(self, ended: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
-        """Yield the download, each piece read in a thread; what is open is closed at the end.
+    async def sent(self) -> AsyncIterator[bytes]:
+        """Yield the download, each piece read in a thread. Raises Incomplete."""
+        async for piece in iterate_in_threadpool(self._pieces()):
+            yield piece
 
-        `ended` is told how many events it held, however it ended.
-        """
-        pieces = self._pieces(ended)
-        try:
-            async for piece in iterate_in_threadpool(pieces):
-                yield piece
-        finally:
-            # Not waited for: a caller who went away has cancelled us.
-            asyncio.get_running_loop().run_in_executor(None, pieces.close)
+    def close(self) -> None:
+        """Give up what is open."""
+        self._pages.close()
+        emit(ExportEnded(self.events, self.status == OK))
 
-    def _pieces(self, ended: Callable[[int], None]) -> Generator[bytes, None, None]:
-        complete = False
+    def _pieces(self) -> Iterator[bytes]:
         try:
             yield self._writer.begin()
             yield from self._pieces_of(self._first)
             for page in self._pages:
                 yield from self._pieces_of(page)
             yield self._writer.end()
-            complete = True
-        except (Unavailable, Refused) as error:
+            self.status = OK
+        except (Unavailable, Refused, BadQuery) as error:
+            self.status = UNAVAILABLE
             yield self._writer.end(why=str(error))
             raise Incomplete(str(error)) from error
-        finally:
-            self._pages.close()
-            emit(ExportEnded(self.events, complete))
-            ended(self.events)
 
     def _pieces_of(self, page: tuple[Hit, ...]) -> Iterator[bytes]:
         """Yield a page in pieces: one record may have 4 MiB."""
@@ -127,26 +154,23 @@ class Live:
         self._who = who
         self._filters = filters
         self._horizon = since_ms
+        self.shown = 0
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     async def messages(self) -> AsyncIterator[str]:
         """Yield server-sent events until the caller goes, or may no longer see them."""
-        key = f"{self._who.way}:{self._who.name}"
-        try:
-            yield "retry: 3000\n: follows what is stored\n\n"
-            while not await self._request.is_disconnected():
-                try:
-                    for message in await run_in_threadpool(self._looked):
-                        yield message
-                except NotAllowed:
-                    yield _message("ended", {"why": "you may no longer see these events"})
-                    return
-                except (Unavailable, Refused) as error:
-                    yield _message("away", {"why": str(error)})
-                yield ": still here\n\n"
-                await asyncio.sleep(self._desk.live_poll_s)
-        finally:
-            self._desk.limits.end_stream(key)
+        yield "retry: 3000\n: follows what is stored\n\n"
+        while not await self._request.is_disconnected():
+            try:
+                for message in await run_in_threadpool(self._looked):
+                    yield message
+            except NotAllowed:
+                yield _message("ended", {"why": "you may no longer see these events"})
+                return
+            except (Unavailable, Refused) as error:
+                yield _message("away", {"why": str(error)})
+            yield ": still here\n\n"
+            await asyncio.sleep(self._desk.live_poll_s)
 
     def _looked(self) -> list[str]:
         """Return what came since the last look. Raises NotAllowed, Unavailable."""
@@ -165,6 +189,7 @@ class Live:
             found.extend(page)
             full = len(page) == LIVE_PAGE
         new = [row for row in found if self._is_new(row)]
+        self.shown += len(new)
         messages = [_row_message(row) for row in new]
         self._horizon = max([began, *(row.stored_at or 0 for row in found)])
         if full:

@@ -38,6 +38,15 @@ class ExportEnded(Happening):
 
 
 @dataclass(frozen=True, slots=True)
+class AuditLogBroken(Happening):
+    """The audit log cannot be written: nothing is shown until it can."""
+
+    level = "error"
+    text = "the audit log cannot be written: nothing is shown"
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccessFileBroken(Happening):
     """The access file cannot be read: nobody is let in until it can."""
 

@@ -11,11 +11,11 @@ from opstrail_history.audit import AuditLog
 from opstrail_history.desk import Desk
 from opstrail_history.gate import Gate
 from opstrail_history.history import History
-from opstrail_history.index_names import IndexNames
 from opstrail_history.limits import Limits
 from opstrail_history.opensearch_reader import ExactJson, OpenSearchReader
 from opstrail_history.points import OpenPoints
 from opstrail_history.settings import HistorySettings, Settings
+from opstrail_runtime.index_aliases import IndexAliases
 from opstrail_runtime.opensearch_security import security_arguments
 from opstrail_runtime.settings import OpenSearchSettings
 
@@ -45,7 +45,7 @@ def new_history(settings: Settings) -> History:
             OpenPoints(time.monotonic),
             timeout_s=settings.history.request_timeout_s,
         ),
-        IndexNames(settings.store.index_prefix),
+        IndexAliases(settings.store.index_prefix),
         cursor_key=key.get_secret_value().encode() if key else secrets.token_bytes(_KEY_BYTES),
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
@@ -61,7 +61,7 @@ def new_desk(settings: Settings) -> Desk:
     )
     return Desk(
         history=new_history(settings),
-        gate=new_gate(told, limits),
+        gate=new_gate(told),
         limits=limits,
         audit=AuditLog(told.audit_file, now=lambda: datetime.now(UTC).isoformat()),
         page_max=told.page_max,
@@ -69,11 +69,10 @@ def new_desk(settings: Settings) -> Desk:
     )
 
 
-def new_gate(told: HistorySettings, limits: Limits) -> Gate:
+def new_gate(told: HistorySettings) -> Gate:
     """Return who lets callers in."""
     return Gate(
         None if told.access_file is None else AccessFile(told.access_file),
-        limits=limits,
         trusted_proxies=told.trusted_proxies,
         user_header=told.user_header,
         hosts=told.hosts,

@@ -14,6 +14,8 @@ import re
 
 _BRACKETS_OR_QUOTE = re.compile(rb'["{}\[\]]')
 _AT_THE_TOP = re.compile(rb'["{}\[\],]')
+_BRACKET = re.compile(rb"[{}\[\]]")
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _SWAPPED = re.compile(rb"\}(\s*,\s*\{\s*)\Z")
 _COMMA_BEFORE = re.compile(rb"\s*,\s*\Z")
@@ -22,6 +24,18 @@ DEEPEST = 10_000
 LOOK_BACK_BYTES = 256  # white space of a pretty-printed file
 _QUOTE, _OPEN, _CLOSE, _LIST, _LIST_END = b'"{}[]'
 _PARTNER = {_CLOSE: _OPEN, _LIST_END: _LIST}
+
+
+def deeper_than(text: bytes, levels: int) -> bool:
+    """Return whether brackets of sound JSON are nested deeper than that, in strings none."""
+    if text.count(b"{") + text.count(b"[") <= levels:
+        return False
+    depth = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", text)):
+        depth += 1 if bracket[0] in b"{[" else -1
+        if depth > levels:
+            return True
+    return False
 
 
 class ElementScan:

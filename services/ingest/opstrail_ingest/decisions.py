@@ -1,20 +1,23 @@
 """What to do with a file that was noticed, by what is known of it (PURE)."""
 
-import hashlib
 from dataclasses import dataclass
 
 from opstrail_schemas.messages import FileNotice, TrailFile
 
 DONE = frozenset({"done", "empty", "deferred"})
-KEY_BITS, _TAG_BITS, _VERSION_BITS, _RECORD_BITS = 60, 40, 20, 28
+KEY_BITS, _TAG_BITS, _VERSION_BITS, _RECORD_BITS, _TIME_BITS = 60, 40, 20, 28, 32
+EXTRA_DATA = "extra-data"  # no fault, but AWS's own validation would call it tampering
 
 
-def digest(text: str | None, bits: int) -> int:
-    """Return a number that stands for a text; 0 for none."""
+def number_of(text: bytes | str | None, bits: int) -> int:
+    """Return a number that stands for a text in this process; 0 for none.
+
+    Python's own hash is keyed anew in each process: nobody can make two texts meet.
+    """
     if text is None:
         return 0
-    whole = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
-    return (whole >> (64 - bits)) or 1
+    of_bytes = hash(text.encode() if isinstance(text, str) else text)
+    return (of_bytes & ((1 << bits) - 1)) or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +27,35 @@ class Finished:
     e_tag: int
     version: int
     records: int
+    last_modified: int | None = None
 
     def is_version(self, notice: FileNotice, e_tag: str | None) -> bool:
         """Whether this is what the notice names; `e_tag` is None where nobody asked for it."""
-        if e_tag is None or self.e_tag != digest(e_tag, _TAG_BITS):
+        if e_tag is None or self.e_tag != number_of(e_tag, _TAG_BITS):
             return False
-        version = digest(notice.version_id, _VERSION_BITS)
+        version = number_of(notice.version_id, _VERSION_BITS)
         return not (version and self.version) or version == self.version
 
 
-def packed(row: TrailFile) -> int:
+def packed(
+    e_tag: bytes | str | None,
+    version_id: bytes | str | None,
+    records: int,
+    last_modified: int | None,
+) -> int:
     """Return all that is kept of a file that is done, in one integer."""
-    tag, version = digest(row.e_tag, _TAG_BITS), digest(row.version_id, _VERSION_BITS)
-    records = min(row.records, (1 << _RECORD_BITS) - 1)
-    return (((tag << _VERSION_BITS) | version) << _RECORD_BITS) | records
+    number = min((last_modified or 0) // 1000, (1 << _TIME_BITS) - 1)  # S3 knows seconds
+    number = (number << _TAG_BITS) | number_of(e_tag, _TAG_BITS)
+    number = (number << _VERSION_BITS) | number_of(version_id, _VERSION_BITS)
+    return (number << _RECORD_BITS) | min(records, (1 << _RECORD_BITS) - 1)
 
 
 def unpacked(number: int) -> Finished:
     """Read what `packed` wrote."""
-    head, records = number >> _RECORD_BITS, number & ((1 << _RECORD_BITS) - 1)
-    return Finished(head >> _VERSION_BITS, head & ((1 << _VERSION_BITS) - 1), records)
+    number, records = divmod(number, 1 << _RECORD_BITS)
+    number, version = divmod(number, 1 << _VERSION_BITS)
+    seconds, e_tag = divmod(number, 1 << _TAG_BITS)
+    return Finished(e_tag, version, records, seconds * 1000 or None)
 
 
 Row = TrailFile | Finished
@@ -71,6 +83,32 @@ class Skip:
     """Nothing to do: the file's records are there already."""
 
     records: int
+
+
+def is_older(notice: FileNotice, last_modified: int | None, row: Row | None) -> bool:
+    """Whether an object that was read is an older version of a file than the one in the ledger.
+
+    Notices of versions come in any order. Where a notice names none, what was read is the newest.
+    """
+    known = None if row is None else row.last_modified
+    if notice.version_id is None or last_modified is None or known is None:
+        return False
+    return last_modified // 1000 < known // 1000
+
+
+def read_to_end(row: Row | None) -> bool:
+    """Whether a copy was read to its end: each of its records is an event or a dead letter."""
+    return isinstance(row, Finished) or (
+        row is not None and row.state in {*DONE, "partial"} and row.reason in {None, EXTRA_DATA}
+    )
+
+
+def answers(row: Row | None) -> bool:
+    """Whether a copy of a file answers the dead letters of its older copies.
+
+    What was broken in them is an event or a dead letter of this one. An empty list answers nothing.
+    """
+    return row is not None and read_to_end(row) and row.records > 0
 
 
 Decision = New | Again | Resume | Skip

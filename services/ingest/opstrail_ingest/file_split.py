@@ -1,17 +1,18 @@
 """One file to messages: events, dead letters and the row of the ledger, in parts."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
+from opstrail_ingest.decisions import EXTRA_DATA
 from opstrail_ingest.fetched import Fetched
 from opstrail_ingest.gunzip import Budget, Damage, Unpacked, unpack
 from opstrail_ingest.masking import Masking
 from opstrail_ingest.raw_event import FileOrigin, RecordReader
 from opstrail_ingest.trail_file import HEAD_BYTES, Broken, Deferred, Element, split
-from opstrail_runtime.dead_letters import DeadLetters, clipped, key_of
+from opstrail_runtime.dead_letters import DeadLetters, clipped
 from opstrail_runtime.errors import InvalidRecord
 from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.stage import Output
@@ -24,7 +25,10 @@ OUTPUT_OVERHEAD_BYTES = 200  # what a message costs in memory besides its value
 ITEMS_PER_BEAT = 512
 LARGEST_EVENT_BYTES = 6 * 1024 * 1024  # enriched it still fits a message
 MOST_IN_A_ROW = 1000  # fragments without a record between them: each is a dead letter
-EXTRA_DATA = "extra-data"  # no fault, but AWS's own validation would call it tampering
+MOST_FRAGMENTS = 10_000  # in a file: the ledger knows the place of each
+CUT_SHORT = "cut-short"  # of a fragment: the list ends with it, not as lists do
+
+Place = tuple[int, int]  # first byte and end of a fragment in the unpacked file
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,8 @@ class _Totals:
 class FileSplit:
     """Splits one file.
 
-    Once all parts are known, `letters` are the keys of its dead letters, of those that the notice
-    may mend: a file may have millions.
+    `fragments` are those that it has so far. Those of the row that it begins with, of older copies
+    and of chunks that are done, stay in its rows beside them.
     """
 
     def __init__(
@@ -120,9 +124,9 @@ class FileSplit:
         self._masking = masking
         self._limits = limits
         self._now_ms = now_ms
-        of_file = f"{dead_letters.stage}:{ledger_key(row).decode()}"
-        self._may_mend = {of_file, notice.retry_of, *notice.retry_of_also}
-        self.letters: set[str] = set()
+        self.fragments: set[Place] = set()
+        self.has_file_letter = False
+        self._cut_short = False
 
     def parts(self, fetched: Fetched, beat: Callable[[], None]) -> Iterator[Part]:
         """Give the file's parts in order. Those before `row.next_record` are passed over."""
@@ -152,20 +156,23 @@ class FileSplit:
                 beat()
                 if number:
                     pass_by("mid-file")
-            # Also what is passed over is read: equal records without an id are counted.
-            found = reader.read(item) if isinstance(item, Element) else item
             if isinstance(item, Deferred):
                 self._totals.category = item.category
                 continue
+            # Also what is passed over is read: equal records without an id are counted, and so are
+            # dead letters.
+            found, value = self._read(reader, item)
             in_a_row = in_a_row + 1 if isinstance(found, Broken) else 0
+            if isinstance(found, Broken):
+                self.fragments.add((found.start, found.end))
+                self._cut_short |= found.reason == CUT_SHORT
             if item.record_index < done:
-                if isinstance(found, Broken):
-                    self._noted(self._letter_of(found))
                 continue
-            self._take(part, item, found)
-            if in_a_row == MOST_IN_A_ROW:
-                what = f"{in_a_row} fragments one after the other: nothing behind byte {item.end}"
-                fault = Damage("too-many-fragments", f"{what} was read")
+            self._take(part, found, value)
+            if in_a_row == MOST_IN_A_ROW or len(self.fragments) == MOST_FRAGMENTS:
+                what = f"{len(self.fragments)} fragments, {in_a_row} of them one after the other"
+                message = f"{what}: nothing behind byte {item.end} was read"
+                fault = Damage("too-many-fragments", message)
                 break
             if part.size >= self._limits.batch_bytes:
                 part.row = self._row = self._moved("splitting", item.end, item.record_index + 1)
@@ -174,13 +181,18 @@ class FileSplit:
                 part = Part()
         yield self._finished(part, unpacked, fault)
 
-    def _take(
-        self, part: Part, item: Element | Broken, found: RawEvent | Broken | Deferred
-    ) -> None:
+    def _read(
+        self, reader: RecordReader, item: Element | Broken
+    ) -> tuple[RawEvent | Broken | Deferred, bytes]:
+        """Return what an item is, and an event's message."""
+        found = reader.read(item) if isinstance(item, Element) else item
         value = self._events.codec.encode(found) if isinstance(found, RawEvent) else b""
         if len(value) > LARGEST_EVENT_BYTES:
             message = f"an event of {len(value)} bytes: the largest is {LARGEST_EVENT_BYTES}"
             found = Broken(*item[:3], "too-large", f"{message} (byte {item.start})", item.text)
+        return found, value
+
+    def _take(self, part: Part, found: RawEvent | Broken | Deferred, value: bytes) -> None:
         if isinstance(found, RawEvent):
             key = event_key(found.account_id, found.event_id)
             part.add(Output(self._events.topic, key, value))
@@ -188,7 +200,7 @@ class FileSplit:
             part.masked += bool(found.masked_paths)
             self._totals.count_event(found.event_time)
         elif isinstance(found, Broken):
-            self._bury(part, self._letter_of(found))
+            part.add(self._dead_letters.output(self._letter_of(found)))
             part.dead[found.reason] = part.dead.get(found.reason, 0) + 1
             self._totals.dead_letters += 1
         else:
@@ -204,6 +216,7 @@ class FileSplit:
             self._bury(part, self._file_letter(fault, unpacked))
             state = "partial" if found.records or found.dead_letters else "quarantined"
         elif found.dead_letters:
+            reason = CUT_SHORT if self._cut_short else reason
             state = "partial"
         elif found.records:
             state = "done"
@@ -227,6 +240,7 @@ class FileSplit:
         found = self._totals
         return msgspec.structs.replace(
             self._row,
+            fragments=flat(self.fragments | places(self._row.fragments)),
             records=found.records,
             dead_letters=found.dead_letters,
             deferred_records=found.deferred_records,
@@ -255,13 +269,8 @@ class FileSplit:
     # Dead letters
 
     def _bury(self, part: Part, letter: DeadLetter) -> None:
-        self._noted(letter)
+        self.has_file_letter = True
         part.add(self._dead_letters.output(letter))
-
-    def _noted(self, letter: DeadLetter) -> None:
-        key = key_of(letter).decode()
-        if key in self._may_mend:
-            self.letters.add(key)
 
     def _letter_of(self, broken: Broken) -> DeadLetter:
         text, truncated = clipped(self._masking.mask_fragment(broken.text[:HEAD_BYTES]))
@@ -304,6 +313,16 @@ class FileSplit:
             first_failed_at=now,
             failed_at=now,
         )
+
+
+def places(fragments: Sequence[int]) -> set[Place]:
+    """Return the fragments of a row as pairs of first byte and end."""
+    return set(zip(fragments[::2], fragments[1::2], strict=True))
+
+
+def flat(fragments: Collection[Place]) -> list[int]:
+    """Return fragments as a row has them."""
+    return [at for place in sorted(fragments) for at in place]
 
 
 def ledger_key(row: TrailFile) -> bytes:

@@ -7,6 +7,7 @@ fields and stays in `raw`. Of a key that comes twice the last value counts, as J
 from collections import Counter
 from dataclasses import dataclass
 
+from opstrail_ingest.brace_scan import deeper_than
 from opstrail_ingest.masking import Masking
 from opstrail_ingest.trail_file import Broken, Deferred, Element
 from opstrail_schemas.identity import derived_event_id
@@ -22,6 +23,8 @@ from opstrail_schemas.record_fields import (
 from opstrail_schemas.topics import LARGEST_RECORD_BYTES
 
 MOST_WITHOUT_ID = 500_000  # distinct records of a file: some 90 bytes of memory each
+# Fewer than Python 3.11's JSON readers follow; those of newer Pythons follow ten thousand.
+DEEPEST_RECORD = 500
 _EVENT_CATEGORIES = frozenset({None, "", "Management", "Data", "NetworkActivity"})
 _DEFERRED = {"Insight": "insight", "Aggregated": "aggregated"}
 _DEFERRED_TYPES = {"AwsCloudTrailInsight": "insight", "AwsAggregatedEvent": "aggregated"}
@@ -58,11 +61,11 @@ class RecordReader:
         if len(text) > LARGEST_RECORD_BYTES:
             message = f"a record of {len(text)} bytes: the largest is {LARGEST_RECORD_BYTES}"
             return _refused(element, "too-large", message)
+        if deeper_than(text, DEEPEST_RECORD):
+            message = f"JSON is nested too deeply: {DEEPEST_RECORD} levels at most"
+            return _refused(element, "too-deep", message)
         flags: list[str] = []
-        try:
-            fields = fields_of(text, flags)
-        except RecursionError:
-            return _refused(element, "too-deep", "JSON is nested too deeply")
+        fields = fields_of(text, flags)
         category = _deferred_category(fields, text)
         if category is not None:
             return Deferred(category)

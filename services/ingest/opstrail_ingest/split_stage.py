@@ -14,9 +14,29 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from opstrail_ingest.decisions import Again, Finished, Row, Skip, decision
+from opstrail_ingest.decisions import (
+    DONE,
+    EXTRA_DATA,
+    Again,
+    Finished,
+    Row,
+    Skip,
+    answers,
+    decision,
+    is_older,
+    read_to_end,
+)
 from opstrail_ingest.fetched import Fetched, ObjectReader, ObjectUnavailable
-from opstrail_ingest.file_split import EXTRA_DATA, Events, FileSplit, Part, SplitLimits, ledger_key
+from opstrail_ingest.file_split import (
+    Events,
+    FileSplit,
+    Part,
+    Place,
+    SplitLimits,
+    flat,
+    ledger_key,
+    places,
+)
 from opstrail_ingest.ledger import Ledger
 from opstrail_ingest.masking import Masking
 from opstrail_ingest.object_key import object_key
@@ -30,7 +50,7 @@ from opstrail_ingest.telemetry import (
     ObjectWaits,
 )
 from opstrail_runtime.codecs import decoded
-from opstrail_runtime.dead_letters import DeadLetters
+from opstrail_runtime.dead_letters import DeadLetters, key_of_file, key_of_fragment
 from opstrail_runtime.errors import InvalidRecord, Unavailable
 from opstrail_runtime.failpoints import pass_by
 from opstrail_runtime.stage import Commit, Output, Partition, Pulse, Record
@@ -232,9 +252,15 @@ class SplitStage:
             return
         replay = isinstance(planned, Again)
         resumed = getattr(planned, "row", None)
+        older = is_older(notice, fetched.last_modified, known)
+        row = resumed or self._row(notice, fetched)
+        if resumed is None and isinstance(known, TrailFile) and not older:
+            # What dead letters there are stays known while chunks of the new copy move the row.
+            reason = None if known.reason == EXTRA_DATA else known.reason
+            row = msgspec.structs.replace(row, reason=reason, fragments=known.fragments)
         split = FileSplit(
             notice,
-            resumed or self._row(notice, fetched),
+            row,
             events=self._codecs.reread if replay else self._codecs.raw,
             dead_letters=self._dead_letters,
             masking=self._masking,
@@ -243,10 +269,12 @@ class SplitStage:
         )
         for part in split.parts(fetched, pulse.beat):
             if part.last:
-                self._mend(part, notice, known, split.letters)
+                self._mend(part, notice, None if older else known, split)
                 self._tell(part, batch)
             elif replay:
                 part.row = None  # a replay that is cut off begins anew: the file stays `done`
+            if older and known is not None:
+                _beside_newer(part, notice, known, split)
             yield part
 
     def _skipped(self, notice: FileNotice, planned: Skip) -> Part:
@@ -316,15 +344,31 @@ class SplitStage:
         part.add(self._dead_letters.output(letter))
         return part
 
-    def _mend(self, part: Part, notice: FileNotice, known: Row | None, letters: set[str]) -> None:
-        """Write tombstones for what this success mends."""
+    def _mend(self, part: Part, notice: FileNotice, known: Row | None, split: FileSplit) -> None:
+        """Write tombstones for what this success mends.
+
+        A copy that was read to its end also answers the fragments of those before it: one that was
+        not leaves them, since the records in them may be behind its own end.
+        """
+        of_file = key_of_file(STAGE, notice.bucket, notice.key)
         mended = _tried_again(notice)
         if isinstance(known, Finished):
             failed = notice.forced  # an earlier replay, perhaps
         else:
-            failed = known is not None and known.state in {"waiting", "quarantined", "partial"}
+            failed = known is not None and (
+                known.state in {"waiting", "quarantined", "partial"} or known.reason is not None
+            )
         if failed:
-            mended.add(f"{STAGE}:{file_key(notice.bucket, notice.key).decode()}")
+            mended.add(of_file)
+        row = part.row
+        if row is not None and answers(row):
+            mended |= _keys(of_file, places(row.fragments))
+            part.row = msgspec.structs.replace(row, fragments=flat(split.fragments))
+        elif row is not None and row.fragments and row.state in DONE:
+            part.row = msgspec.structs.replace(row, state="partial")  # those of older copies
+        if not read_to_end(row):
+            mended = {key for key in mended if not key.startswith(f"{of_file}#")}
+        letters = _keys(of_file, split.fragments) | ({of_file} if split.has_file_letter else set())
         for key in sorted(mended - letters):
             part.add(self._dead_letters.tombstone(key))
 
@@ -346,6 +390,7 @@ class SplitStage:
             key=notice.key,
             version_id=(fetched and fetched.version_id) or notice.version_id,
             e_tag=notice.e_tag if fetched is None else fetched.e_tag,
+            last_modified=None if fetched is None else fetched.last_modified,
             state="splitting",
             account_id=key.account_id,
             aws_region=key.aws_region,
@@ -395,6 +440,34 @@ def _is_refused(part: Part) -> bool:
         and row.state == "quarantined"
         and row.reason != "object-unavailable"
     )
+
+
+def _keys(of_file: str, fragments: set[Place]) -> set[str]:
+    """Return the keys of the dead letters of fragments."""
+    return {key_of_fragment(of_file, *place) for place in fragments}
+
+
+def _beside_newer(part: Part, notice: FileNotice, known: Row, split: FileSplit) -> None:
+    """Leave of an older copy's part what stays beside a newer copy: as if it had come before it.
+
+    Its events stay. Its dead letters do where the newer one does not answer them, other than the
+    one of the whole file, and the newer copy's row holds their places too.
+    """
+    of_file = key_of_file(STAGE, notice.bucket, notice.key)
+    theirs = places(known.fragments) if isinstance(known, TrailFile) else set()
+    unwanted = {key.encode() for key in _keys(of_file, theirs) | {of_file}}
+    if answers(known):
+        unwanted |= {key.encode() for key in _keys(of_file, split.fragments)}
+        part.row = None
+        part.already_there += sum(part.dead.values())
+        part.dead = {}
+    elif isinstance(known, TrailFile):
+        merged = flat(theirs | split.fragments)
+        changed = merged != known.fragments
+        part.row = msgspec.structs.replace(known, fragments=merged) if changed else None
+    part.outputs = [
+        output for output in part.outputs if output.value is None or output.key not in unwanted
+    ]
 
 
 def _tried_again(notice: FileNotice) -> set[str]:

@@ -1,9 +1,11 @@
 """Which index an event belongs to: its own time decides, no clock and no key (PURE)."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
+
+from opstrail_runtime.index_aliases import IndexAliases
 
 Period = Literal["month", "day"]
 
@@ -24,48 +26,57 @@ def _suffix(day: int, period: Period) -> str:
     return date.strftime("%Y.%m" if period == "month" else "%Y.%m.%d")
 
 
+def period_start(time_ms: int, period: Period) -> int:
+    """Return when the month or day of a time begins."""
+    date = datetime.fromtimestamp(time_ms // _DAY_MS * _DAY_MS / 1000, UTC)
+    return _ms(date.replace(day=1) if period == "month" else date)
+
+
+def _ms(date: datetime) -> int:
+    return int(date.timestamp()) * 1000
+
+
 @dataclass(frozen=True, slots=True)
-class IndexNames:
+class IndexNames(IndexAliases):
     """The names of our indices, aliases and templates under a prefix."""
 
-    prefix: str = "opstrail"
     period: Period = "month"
-
-    @property
-    def events(self) -> str:
-        """Alias of all open event indices."""
-        return f"{self.prefix}-events"
-
-    @property
-    def files(self) -> str:
-        """Alias of the files index."""
-        return f"{self.prefix}-files"
-
-    @property
-    def dead_letters(self) -> str:
-        """Alias of the dead-letters index."""
-        return f"{self.prefix}-dead-letters"
 
     @property
     def events_pattern(self) -> str:
         """Pattern of the event indices."""
-        return f"{self.prefix}-events-v1-*"
+        return f"{self.events}-v1-*"
 
     @property
     def files_index(self) -> str:
         """The files index."""
-        return f"{self.prefix}-files-v1"
+        return f"{self.files}-v1"
 
     @property
     def dead_letters_index(self) -> str:
         """The dead-letters index."""
-        return f"{self.prefix}-dead-letters-v1"
+        return f"{self.dead_letters}-v1"
 
     def of_event(self, event_time: int | None) -> str:
         """Return the index of an event of that time; `…-undated` without a time to believe."""
         if event_time is None or is_absurd(event_time):
-            return f"{self.prefix}-events-v1-undated"
-        return f"{self.prefix}-events-v1-{_suffix(event_time // _DAY_MS, self.period)}"
+            return f"{self.events}-v1-undated"
+        return f"{self.events}-v1-{_suffix(event_time // _DAY_MS, self.period)}"
+
+    def times_of(self, index: str) -> tuple[int, int] | None:
+        """Return when the month or day of an events index begins and ends; None: it has none.
+
+        The name alone decides, also where another period is in force.
+        """
+        suffix = index.removeprefix(f"{self.prefix}-events-v1-")
+        for form, longest in (("%Y.%m", 31), ("%Y.%m.%d", 1)):
+            try:
+                begins = datetime.strptime(suffix, form).replace(tzinfo=UTC)
+            except ValueError:
+                continue
+            ends = begins + timedelta(days=longest)
+            return _ms(begins), _ms(ends) if longest == 1 else period_start(_ms(ends), "month")
+        return None
 
 
 def is_expired(event_time: int | None, horizon_ms: int | None) -> bool:

@@ -229,6 +229,7 @@ FILE_FIELDS = (
     Field("key", "keyword", "Object key."),
     Field("versionId", "keyword", "Object version."),
     Field("eTag", "keyword", "ETag."),
+    Field("lastModified", "epoch_date", "When the object that was read was written."),
     Field("state", "keyword", "What became of it."),
     Field("category", "keyword", "What a deferred file is."),
     Field("reason", "keyword", "Why it waits or was set aside."),
@@ -249,6 +250,7 @@ FILE_FIELDS = (
     Field("noticedAt", "epoch_date", "When opstrail saw it."),
     Field("tries", "integer", "How often it was tried in vain."),
     Field("firstFailedAt", "epoch_date", "When it could not be read first."),
+    Field("fragments", "long", "Where fragments with dead letters are: first byte and end."),
     Field("updatedAt", "epoch_date", "When this row was written."),
 )
 

@@ -4,15 +4,22 @@ from typing import Literal
 
 from pydantic import Field
 
-from opstrail_runtime.settings import OpenSearchSettings, Section, ServiceSettings, Told
+from opstrail_runtime.index_aliases import DEFAULT_PREFIX, PREFIX_PATTERN
+from opstrail_runtime.settings import (
+    OpenSearchSettings,
+    Section,
+    ServiceSettings,
+    TelemetrySettings,
+    Told,
+)
 
 
 class StoreSettings(Section):
     """How documents are written and laid out."""
 
     index_prefix: str = Field(
-        "opstrail",
-        pattern=r"^[a-z0-9][a-z0-9-]{0,60}$",
+        DEFAULT_PREFIX,
+        pattern=PREFIX_PATTERN,
         description="First part of the name of every index, alias and template.",
     )
     bulk_max_bytes: int = Field(
@@ -31,6 +38,18 @@ class StoreSettings(Section):
         pattern=r"^(false|\d+-(\d+|all))$",
         description="Range of replicas, as many as there are nodes for; by `store setup` only.",
     )
+    keep_days: int | None = Field(
+        None,
+        ge=7,
+        le=36_500,
+        description="How long events are kept; by `store retention` only. Unset: for ever.",
+    )
+    closed_hours: float = Field(
+        12,
+        ge=0,
+        le=8_760,
+        description="How long a period is closed before `store retention` deletes it.",
+    )
 
 
 class Settings(ServiceSettings):
@@ -41,7 +60,8 @@ class Settings(ServiceSettings):
 
 
 class SetupSettings(Told):
-    """What `store setup` is told: no Kafka, no registry."""
+    """What `store setup` and `store retention` are told: no Kafka, no registry."""
 
     opensearch: OpenSearchSettings
     store: StoreSettings = StoreSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()

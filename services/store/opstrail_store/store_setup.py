@@ -1,11 +1,12 @@
 """Templates, indices and aliases in OpenSearch: first a plan, then its execution."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from opensearchpy import OpenSearch
 
+from opstrail_runtime.errors import Unavailable
 from opstrail_store.index_name import IndexNames
 from opstrail_store.mapping import (
     DEAD_LETTER_FIELDS,
@@ -23,6 +24,9 @@ from opstrail_store.templates import (
     mapping_version_of,
     templates,
 )
+
+_ASK_S = 10
+_WANTED = "index_templates.index_template._meta,error.type"
 
 
 class NotSetUp(OpenSearchRefuses):
@@ -44,22 +48,37 @@ class Step:
 
 
 def installed_layout(client: OpenSearch, prefix: str) -> Layout:
-    """Return the layout in force. Raises NotSetUp, Unavailable, OpenSearchRefuses."""
+    """Return the layout in force. Raises NotSetUp, Unavailable, OpenSearchRefuses.
+
+    It is asked for before each batch, and so for little, and never for long.
+    """
+    return layout_of(
+        installed_template(client, prefix, filter_path=_WANTED, request_timeout=_ASK_S)
+    )
+
+
+def installed_template(client: OpenSearch, prefix: str, **params: Any) -> dict[str, Any]:
+    """Return the events template. Raises NotSetUp, Unavailable, OpenSearchRefuses."""
     name = IndexNames(prefix).events
-    template = _installed(client, name)
+    template = _installed(client, name, **params)
     if template is None:
         raise NotSetUp(f"index template {name} is missing: run `opstrail store setup --execute`")
     if mapping_version_of(template) < MAPPING_VERSION:
         raise NotSetUp(
             f"index template {name} is of an older version: run `opstrail store setup --execute`"
         )
-    return layout_of(template)
+    return template
 
 
-def checked(client: OpenSearch, prefix: str, layout: Layout) -> None:
-    """Raise NotSetUp when another layout is in force than the one this process began with."""
-    if installed_layout(client, prefix) != layout:
+def horizon_now(client: OpenSearch, prefix: str, began_with: Layout) -> int | None:
+    """Return the horizon of retention as it is now.
+
+    Raises NotSetUp when period or shards are not those that the process began with.
+    """
+    layout = installed_layout(client, prefix)
+    if (layout.period, layout.shards) != (began_with.period, began_with.shards):
         raise NotSetUp("the layout of the store has changed: start this service anew")
+    return layout.horizon_ms
 
 
 def plan(client: OpenSearch, prefix: str, wanted: Layout, *, replicas: str = "0-1") -> list[Step]:
@@ -71,7 +90,9 @@ def plan(client: OpenSearch, prefix: str, wanted: Layout, *, replicas: str = "0-
     there = _installed(client, names.events)
     if there is not None and mapping_version_of(there):
         in_force = layout_of(there)
-        wanted = Layout(wanted.period, wanted.shards, in_force.horizon_ms)
+        wanted = replace(
+            wanted, horizon_ms=in_force.horizon_ms, horizon_at_ms=in_force.horizon_at_ms
+        )
         if wanted != in_force and _holds_events(client, names):
             raise SetupRefused(
                 f"events are stored by {in_force.period} on {in_force.shards} shard(s); "
@@ -98,11 +119,14 @@ def execute(steps: Sequence[Step]) -> None:
                 step.act()
 
 
-def _installed(client: OpenSearch, name: str) -> dict[str, Any] | None:
+def _installed(client: OpenSearch, name: str, **params: Any) -> dict[str, Any] | None:
     with translated():
-        if not client.indices.exists_index_template(name=name):
-            return None
-        answer = client.indices.get_index_template(name=name)
+        answer = client.indices.get_index_template(name=name, params=params, ignore=(404,))
+    if answer.get("error", {}).get("type") == "resource_not_found_exception":
+        return None
+    if "index_templates" not in answer:
+        # A proxy's, say. It tells nothing of the template, and a store must not end over it.
+        raise Unavailable("opensearch", "an answer that is not one to our question")
     template: dict[str, Any] = answer["index_templates"][0]["index_template"]
     return template
 

@@ -27,7 +27,7 @@ from opstrail_store.document import (
 )
 from opstrail_store.index_name import IndexNames, is_expired
 from opstrail_store.opensearch_sink import Conflict, Final, Write
-from opstrail_store.telemetry import BatchWritten, DeadLetterNotIndexed, HorizonKnown
+from opstrail_store.telemetry import BatchWritten, DeadLetterNotIndexed
 
 STAGE = "store"
 TOPICS = (
@@ -68,7 +68,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """An event older than the retention horizon."""
+    """An event of a period that retention has closed."""
 
 
 Planned = Write | Refused | Expired
@@ -77,8 +77,9 @@ Planned = Write | Refused | Expired
 class StoreStage:
     """Turns records into documents and commits over their final verdicts only.
 
-    `check_setup` raises when the templates are not in place; it is asked before each assignment's
-    first record. `horizon_ms` is the oldest event time that retention has left open.
+    `horizon` returns the oldest event time that retention has left open, in ms, and raises when the
+    templates are not in place. It is asked at each assignment, and before each batch: retention
+    moves it while we run, and no index that it deleted may come back.
     """
 
     def __init__(
@@ -87,31 +88,29 @@ class StoreStage:
         sink: Sink,
         codecs: Codecs,
         names: IndexNames,
-        horizon_ms: int | None,
-        check_setup: Callable[[], None],
+        horizon: Callable[[], int | None],
         now_ms: Callable[[], int],
     ) -> None:
         self._sink = sink
         self._codecs = codecs
         self._letters = DeadLetters(STAGE, codecs.dead_letters)
         self._names = names
-        self._horizon_ms = horizon_ms
-        self._check_setup = check_setup
+        self._horizon = horizon
         self._now_ms = now_ms
 
     def restore(self, partitions: Sequence[Partition], pulse: Pulse) -> None:  # noqa: ARG002
         """Check the set-up; there is no state."""
-        self._check_setup()
-        emit(HorizonKnown(self._horizon_ms))
+        self._horizon()
 
     def forget(self, partitions: Sequence[Partition]) -> None:
         """Forget nothing: there is no state."""
 
     def work(self, records: Sequence[Record], pulse: Pulse) -> Iterator[Commit]:
         """Write the documents of all records; one commit with their dead letters."""
+        horizon_ms = self._horizon()
         began = self._now_ms()
         times: list[int] = []
-        planned = [self._planned(record, began, times) for record in records]
+        planned = [self._planned(record, began, horizon_ms, times) for record in records]
         newest = max((time for time in times if time <= began), default=None)
         verdicts = iter(self._sink.write([p for p in planned if isinstance(p, Write)], pulse))
         outputs: list[Output] = []
@@ -140,7 +139,9 @@ class StoreStage:
 
     # What becomes of a record.
 
-    def _planned(self, record: Record, now_ms: int, times: list[int]) -> Planned:
+    def _planned(
+        self, record: Record, now_ms: int, horizon_ms: int | None, times: list[int]
+    ) -> Planned:
         """Return what is to be done about a record; the time of an event is added to `times`."""
         try:
             match record.partition.topic:
@@ -148,9 +149,10 @@ class StoreStage:
                     enriched = decoded(self._codecs.enriched, record)
                     if enriched.event.event_time is not None:
                         times.append(enriched.event.event_time)
-                    return self._event(enriched, now_ms)
+                    return self._event(enriched, now_ms, horizon_ms)
                 case TopicName.EVENTS_REPAIRED:
-                    return self._event(decoded(self._codecs.repaired, record), now_ms)
+                    repaired = decoded(self._codecs.repaired, record)
+                    return self._event(repaired, now_ms, horizon_ms)
                 case TopicName.FILES_LEDGER:
                     return self._file(record)
                 case TopicName.DEAD_LETTERS:
@@ -160,9 +162,9 @@ class StoreStage:
         except InvalidRecord as error:
             return Refused(error)
 
-    def _event(self, enriched: EnrichedEvent, now_ms: int) -> Planned:
+    def _event(self, enriched: EnrichedEvent, now_ms: int, horizon_ms: int | None) -> Planned:
         event = enriched.event
-        if is_expired(event.event_time, self._horizon_ms):
+        if is_expired(event.event_time, horizon_ms):
             return Expired()
         return Write(
             index=self._names.of_event(event.event_time),

@@ -17,6 +17,10 @@ _HORIZON = gauge(
     "store_retention_horizon_timestamp_seconds",
     "Events older than this are expired; 0 where retention has closed nothing.",
 )
+_OLDEST_PERIOD = gauge(
+    "store_oldest_period_timestamp_seconds",
+    "Begin of the oldest month or day that has an index; its age is how long events are kept.",
+)
 _REREAD_SENT = counter("reread_events_sent", "Events that a repair sent back through enrich.")
 _REREAD_EXAMINED = gauge("reread_documents_examined", "Documents that the repair has looked at.")
 _BATCH_SECONDS = histogram("store_batch_seconds", "Time from documents to final verdicts.")
@@ -44,6 +48,51 @@ class HorizonKnown(Happening):
     def count(self) -> None:
         """Show it."""
         _HORIZON.set((self.horizon_ms or 0) / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class OldestPeriodSeen(Happening):
+    """How far the indices of events go back; None: there is none with a date."""
+
+    begins_ms: int | None
+
+    def count(self) -> None:
+        """Show it."""
+        _OLDEST_PERIOD.set((self.begins_ms or 0) / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonMoved(Happening):
+    """Retention has recorded another horizon: from now on, older events are expired."""
+
+    level = "info"
+    text = "retention: periods closed"
+    alias: str
+    before: str
+    was: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDeleted(Happening):
+    """Retention has deleted an index of events."""
+
+    level = "info"
+    text = "retention: index deleted"
+    index: str
+    documents: int | None
+    size_bytes: int | None
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowsDeleted(Happening):
+    """Retention has deleted old rows of files, or old dead letters."""
+
+    level = "info"
+    text = "retention: documents deleted"
+    index: str
+    documents: int
+    before: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,19 +23,26 @@ _MOST_FIELDS = 200
 class Layout:
     """How events are laid out: kept in the events template, so that all processes agree.
 
-    `horizon_ms` is the oldest event time that retention left open.
+    `horizon_ms` is the oldest event time that retention left open, `horizon_at_ms` when it said so.
     """
 
     period: Period = "month"
     shards: int = 1
     horizon_ms: int | None = None
+    horizon_at_ms: int | None = None
 
 
 def layout_of(template: Mapping[str, Any]) -> Layout:
     """Return the layout that an events template remembers."""
     ours = template["_meta"]["opstrail"]
     era = ours["eras"][-1]
-    return Layout(era["period"], era["shards"], ours["horizon"])
+    return Layout(era["period"], era["shards"], ours["horizon"], ours.get("horizonAt"))
+
+
+def with_horizon(template: Mapping[str, Any], horizon_ms: int, at_ms: int) -> dict[str, Any]:
+    """Return an events template that remembers another horizon, and is else as it is."""
+    ours = {**template["_meta"]["opstrail"], "horizon": horizon_ms, "horizonAt": at_ms}
+    return {**template, "_meta": {**template["_meta"], "opstrail": ours}}
 
 
 def mapping_version_of(mapped: Mapping[str, Any]) -> int:
@@ -51,6 +58,7 @@ def templates(names: IndexNames, layout: Layout, *, replicas: str) -> dict[str, 
         # One era until now; a change of period or shards will add one with the date it begins.
         "eras": [{"from": None, "period": layout.period, "shards": layout.shards}],
         "horizon": layout.horizon_ms,
+        **({} if layout.horizon_at_ms is None else {"horizonAt": layout.horizon_at_ms}),
     }
     return {
         names.events: _template(

@@ -31,11 +31,12 @@ from opstrail_schemas.messages import (
 )
 from opstrail_schemas.registry import Registry
 from opstrail_schemas.topics import TopicName
+from opstrail_store.horizon import Horizon
 from opstrail_store.index_name import IndexNames
 from opstrail_store.opensearch_sink import OpenSearchSink
 from opstrail_store.reread import Reread
 from opstrail_store.settings import Settings
-from opstrail_store.store_setup import checked, installed_layout
+from opstrail_store.store_setup import installed_layout
 from opstrail_store.store_stage import Codecs, StoreStage
 from opstrail_store.stored_documents import ExactJson, StoredDocuments
 
@@ -86,8 +87,7 @@ def build(settings: Settings, registry: Registry) -> StoreStage:
             dead_letters=of(TopicName.DEAD_LETTERS, DeadLetter),
         ),
         names=IndexNames(prefix, layout.period),
-        horizon_ms=layout.horizon_ms,
-        check_setup=lambda: checked(client, prefix, layout),
+        horizon=Horizon(client, prefix, layout, clock=time.monotonic),
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
 

@@ -14,10 +14,10 @@ from opstrail_enrich import commands
 from opstrail_enrich.commands import Catalog, catalog
 from opstrail_enrich.settings import OrganizationsSettings
 from opstrail_enrich.wiring import new_organizations
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Output
 from opstrail_schemas.messages import Account
 from tests.support.enriching import Bench
+from tests.support.memory_kafka import StillPulse
 
 MANY = 45  # more than fit on two pages
 Run = Callable[..., Result]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.core.result import Ok
 
 from opstrail_history.app import CONTENT_POLICY
-from tests.support.history import A, a_record, event_of, served
+from tests.support.history import A, a_record, event_in, event_of, served
 
 PATHS = ("/api/v1/events", "/api/v1/facets", "/api/v1/export")
 BOMBS = [
@@ -23,6 +23,8 @@ BOMBS = [
     ("q", "*stack"),
     ("q", "name:*"),
     ("q", "?a"),
+    ("q", " ".join(f"w{at}*" for at in range(20))),
+    ("q", "readOnly:maybe"),
     ("name", "*"),
     ("name", "!*a"),
     ("name", "x" * 600),
@@ -49,6 +51,17 @@ def test_bombs_are_refused_in_words(sample, path, name, value):
 
     assert answer.status_code in {400, 422}, answer.text[:300]
     assert answer.json()["message"]
+
+
+def test_more_parts_than_the_store_takes_are_refused_in_words(sample):
+    words = " ".join(f"word{at}" for at in range(20))
+    answer = sample.get("/api/v1/events", params=[
+        ("q", words), *(("resource", f"v{at}*") for at in range(100))
+    ])  # fmt: skip
+    most = sample.get("/api/v1/facets", params={"q": words})
+
+    assert (400, 200) == (answer.status_code, most.status_code)
+    assert "too many parts" in answer.json()["message"]
 
 
 def test_ten_thousand_clauses_are_refused(sample):
@@ -131,6 +144,52 @@ def test_no_cell_of_a_download_is_a_formula(nasty):
 
     assert "\"'=cmd" in text
     assert not re.search(r'(^|,)"[=+@-]', text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/files?size=0", 422),
+        ("/api/v1/dead-letters?waiting=perhaps", 422),
+        ("/api/v1/event", 422),
+        ("/api/v1/dead-letters?accounts=1", 400),
+        ("/api/v1/files?since=2h", 400),
+        ("/api/v1/nothing", 404),
+        ("/api/v1/audit", 404),
+    ],
+)
+def test_whatever_is_refused_is_refused_in_words(sample, path, status):
+    answer = sample.get(path)
+
+    assert status == answer.status_code
+    assert answer.json()["message"]
+
+
+def test_a_record_that_is_nested_deep_is_shown_as_its_text(store):
+    deep = '{"k":' * 400 + "1" + "}" * 400  # ingest takes 500 levels at most
+    raw = json.dumps(a_record("deep", "2024-01-02T00:00:00Z", requestParameters="DEEP"))
+    store.put([event_in(raw.replace('"DEEP"', deep).encode())])
+    with served(store.settings()) as url, httpx2.Client(base_url=url, timeout=30) as client:
+        found = client.get("/api/v1/event", params={"id": f"{A}/deep"}).json()
+        others = [
+            client.get("/api/v1/events"), client.get("/", params={"event": f"{A}/deep"}),
+            client.get("/api/v1/event/related", params={"id": f"{A}/deep"}),
+            client.get("/api/v1/export", params={"format": "csv"}),
+        ]  # fmt: skip
+
+    assert (None, True) == (found["record"], deep in found["raw"])
+    assert [200] * 4 == [answer.status_code for answer in others]
+
+
+def test_callers_who_go_before_the_first_byte_leave_room_for_others(store):
+    with served(store.settings(streams_at_once=2)) as url:
+        for path in ("/api/v1/export", "/api/v1/live") * 5:
+            address = ("127.0.0.1", int(url.rpartition(":")[2]))
+            with socket.create_connection(address) as connection:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        # However long it takes until the last of them is noticed.
+        while httpx2.get(f"{url}/api/v1/export").status_code == 429:
+            pass
 
 
 def test_every_answer_forbids_what_it_does_not_need(sample):

@@ -14,7 +14,7 @@ from tests.support.history import A, B, a_record, a_store, event_of, served
 
 TOKENS = {A: "opstrailaaaa", B: "opstrailbbbb"}
 OTHER = {A: B, B: A}
-READER, ADMIN = "opstrailreader", "opstrailadmin"
+READER, ADMIN, ADMIN_OF_A = "opstrailreader", "opstrailadmin", "opstrailadmina"
 # Names that only one account's events have: a leak shows whatever form it takes.
 MARK = {A: "marigold", B: "bluebell"}
 
@@ -28,6 +28,7 @@ def access_file():
     tokens += [
         {"name": "reader", "sha256": token_hash(READER), "accounts": [A], "rights": ["read"]},
         {"name": "admin", "sha256": token_hash(ADMIN), "accounts": "all", "rights": ["admin"]},
+        {"name": "a", "sha256": token_hash(ADMIN_OF_A), "accounts": [A], "rights": ["admin"]},
     ]
     return json.dumps({"tokens": tokens})
 
@@ -207,20 +208,45 @@ def test_a_cursor_that_was_made_by_hand_is_refused(url):
 def test_a_wrong_token_gets_nothing(url, token):
     with client(url, token) as nobody:
         for path in ("/api/v1/events", "/api/v1/facets", "/api/v1/export", "/api/v1/live",
-                     "/api/v1/files", "/api/v1/dead-letters", "/api/v1/access"):  # fmt: skip
+                     "/api/v1/files", "/api/v1/dead-letters", "/api/v1/access",
+                     "/api/v1/audit"):  # fmt: skip
             assert 401 == nobody.get(path).status_code
         assert 401 == nobody.post("/", content=b"{}").status_code
         page = nobody.get("/")
-        assert (303, "/sign-in") == (page.status_code, page.headers["location"])
+        assert (303, "/sign-in?to=") == (page.status_code, page.headers["location"])
         assert 401 == nobody.get("/details", params={"event": f"{A}/marigold-1"}).status_code
 
 
 def test_a_right_that_is_missing_is_missed(url):
-    with client(url, READER) as reader:
+    with client(url, READER) as reader, client(url, TOKENS[A]) as mine:
         assert 200 == reader.get("/api/v1/events").status_code
         answer = reader.get("/api/v1/export")
         assert 403 == answer.status_code
         assert "export" in answer.json()["message"]
+        for whose, offered in ((reader, False), (mine, True)):
+            assert 403 == whose.get("/api/v1/audit").status_code
+            assert offered == ("Download all" in whose.get("/", params={"all": "1"}).text)
+
+
+def test_an_admin_reads_what_was_asked_by_who_sees_no_more_than_they(url):
+    with client(url, TOKENS[A]) as mine, client(url, TOKENS[B]) as theirs:
+        mine.get("/api/v1/events", params={"q": "asked-in-a"})
+        theirs.get("/api/v1/events", params={"q": "asked-in-b"})
+    with client(url, "wrong") as nobody:
+        nobody.get("/api/v1/facets", params={"q": "asked-by-nobody"})
+    with client(url, ADMIN) as admin, client(url, ADMIN_OF_A) as admin_of_a:
+        everything = admin.get("/api/v1/audit", params={"size": 1_000})
+        of_a = admin_of_a.get("/api/v1/audit", params={"size": 1_000})
+        latest = admin.get("/api/v1/audit", params={"size": 1}).json()["lines"]
+
+    assert {"asked-in-a", "asked-in-b", "asked-by-nobody"} <= {
+        line["query"].removeprefix("q=") for line in everything.json()["lines"]
+    }
+    assert {"asked-in-a"} == {
+        query for query in ("asked-in-a", "asked-in-b", "asked-by-nobody") if query in of_a.text
+    }
+    assert all(line["accounts"] == [A] for line in of_a.json()["lines"])
+    assert ["audit"] == [line["what"] for line in latest]
 
 
 @pytest.mark.parametrize("account", TOKENS)
@@ -253,6 +279,15 @@ def test_lookup_events_takes_the_token_as_key_id(url, account):
 
     assert PER_ACCOUNT == len({event["EventId"] for event in events}) == len(events)
     assert all(MARK[account] in event["EventId"] for event in events)
+    other = MARK[OTHER[account]]
+    for key, value in (
+        ("EventId", f"{other}-1"),
+        ("Username", other),
+        ("AccessKeyId", f"AKIA{other}"),
+        ("EventName", f"Put{other}"),
+    ):
+        asked = [{"AttributeKey": key, "AttributeValue": value}]
+        assert [] == cloudtrail.lookup_events(LookupAttributes=asked)["Events"]
 
 
 def test_the_page_takes_the_token_by_cookie(url):
@@ -263,12 +298,20 @@ def test_the_page_takes_the_token_by_cookie(url):
         )
         right = browser.post("/sign-in", data={"token": TOKENS[A]})
         page = browser.get("/", follow_redirects=True)
+        leads = [
+            browser.post("/sign-in", params={"to": to}, data={"token": TOKENS[A]})
+            for to in ("name=a&q=b+c", "//evil.example", "\r\nx: y", '"><script>')
+        ]
+        shown = browser.get("/sign-in", params={"to": '"><script>'}).text
         out = browser.post("/sign-out")
         gone = browser.get("/")
 
     assert (401, 403, 303, 200, 303, 303) == tuple(
         answer.status_code for answer in (wrong, forged, right, page, out, gone)
     )
+    assert "/?name=a&q=b+c" == leads[0].headers["location"]
+    assert all(answer.headers["location"].startswith("/?") for answer in leads)
+    assert "<script>" not in shown
     cookie = right.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
@@ -287,10 +330,12 @@ def test_who_asked_what_is_written_down(shared_store, tmp_path):
         mine.get("/api/v1/event", params={"id": f"{B}/bluebell-1"})
 
     lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
-    assert [
+    # How a download ends is written when it has: maybe while the next question is answered.
+    assert {
         ("search", 200, 0), ("search", 400, None), ("export", 200, None),
         ("export-ended", 200, PER_ACCOUNT), ("event", 404, None),
-    ] == [(line["what"], line["status"], line["events"]) for line in lines]  # fmt: skip
+    } == {(line["what"], line["status"], line["events"]) for line in lines}  # fmt: skip
+    assert 5 == len(lines)
     assert {(f"team-{A}", "token")} == {(line["who"], line["way"]) for line in lines}
     assert [A] == lines[0]["accounts"]
 

@@ -43,6 +43,7 @@ def test_the_paginator_returns_every_event_once(cloudtrail):
          lambda event: event["EventName"] == "CreateStack"),
         ([attribute("EventSource", "kms.amazonaws.com")],
          lambda event: event["EventSource"] == "kms.amazonaws.com"),
+        ([attribute("Username", "build-77")], lambda event: event["Username"] == "build-77"),
         ([attribute("ReadOnly", "false")], lambda event: event.get("ReadOnly") != "true"),
         ([attribute("EventSource", "opsworks.amazonaws.com"), attribute("EventName", "CreateApp")],
          lambda event: event["EventName"] == "CreateApp"),

@@ -112,6 +112,19 @@ def test_words_are_searched_and_a_link_reproduces_the_view(page, visit, sample_u
     expect(again.locator(".chip")).to_contain_text("Text: CreateStack")
 
 
+def test_a_day_until_now_is_a_time(page, sample_url):
+    page.goto(f"{sample_url}/?all=1")
+    page.get_by_label("Since").fill("2023-01")
+    page.get_by_label("Until").fill("now")
+    page.get_by_role("button", name="Search").click()
+
+    expect(page.locator(".span strong")).to_contain_text("events")
+    while page.locator("#next").count():
+        page.locator("#next").click()
+        page.wait_for_load_state()
+        expect(rows(page).first).to_be_visible()
+
+
 def test_a_filter_is_added_and_a_facet_narrows(page, sample_url):
     page.goto(f"{sample_url}/?all=1")
     page.get_by_label("Filter by").select_option("stack")
@@ -343,6 +356,14 @@ def test_one_signs_in_with_a_token(visit, sample_store, tmp_path):
         page.get_by_label("Your token").fill(token)
         page.get_by_role("button", name="Sign in").click()
         expect(page.locator(".span")).to_contain_text("the last day that holds events")
+        page.get_by_role("button", name="Sign out ada").click()
+        page.goto(f"{url}/?name=CreateStack&q=stack%3Ashop-prod")
+        page.get_by_label("Your token").fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_label("Your token").fill(token)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page).to_have_url(f"{url}/?name=CreateStack&q=stack%3Ashop-prod")
+        expect(page.locator(".chip")).to_have_count(2)
         page.get_by_role("button", name="Sign out ada").click()
         expect(page.get_by_label("Your token")).to_be_visible()
         page.close()

@@ -1,10 +1,12 @@
 """History as a process: where it may serve, how it ends, what `run` leaves behind."""
 
+import json
 import os
 import subprocess
 import sys
 
 import httpx2
+import psutil
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -14,7 +16,7 @@ from opstrail_cli.own_name import own_name
 from opstrail_history.access import access_of, token_hash
 from opstrail_history.commands import history
 from opstrail_history.settings import URL
-from tests.support.history import serving
+from tests.support.history import a_record, event_of, serving
 
 
 def started(**environment):
@@ -76,6 +78,35 @@ def test_a_token_that_was_made_opens(sample_store, tmp_path):
     with serving(sample_store, OPSTRAIL_HISTORY__ACCESS_FILE=str(file)) as url:
         answer = httpx2.get(f"{url}/api/v1/access", headers={"Authorization": f"Bearer {token}"})
     assert ["111122223333"] == answer.json()["accounts"]
+
+
+def test_a_download_of_large_events_is_held_in_flat_memory(store, figure):
+    large = {"k": ["x" * 25_000] * 10}  # 250 KB in all: CloudTrail's largest
+    for batch in range(20):
+        store.put([
+            event_of(a_record(f"e-{batch}-{at}", "2024-01-02T00:00:00Z", requestParameters=large))
+            for at in range(30)
+        ])  # fmt: skip
+    highest, last = 0, b""
+    with serving(store) as url:
+        process = psutil.Process(_listening_at(url))
+        with httpx2.stream("GET", f"{url}/api/v1/export", timeout=300) as answer:
+            for piece in answer.iter_bytes(1_000_000):
+                highest = max(highest, process.memory_info().rss)
+                last = (last + piece)[-1_000:]
+
+    assert 600 == json.loads(last.splitlines()[-1])["opstrailExport"]["events"]
+    figure("download of 600 events of 250 KB, highest RSS", f"{highest / 2**20:.0f} MiB", "200 MiB")
+
+
+def _listening_at(url):
+    """The process that listens at an address."""
+    port = int(url.rpartition(":")[2])
+    return next(
+        each.pid
+        for each in psutil.net_connections("tcp")
+        if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port
+    )
 
 
 def test_what_run_leaves_behind_is_found_again_and_ends_with_its_file(

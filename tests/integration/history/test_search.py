@@ -2,6 +2,7 @@
 
 import base64
 import json
+from itertools import permutations
 
 import httpx2
 import pytest
@@ -92,6 +93,13 @@ def test_pages_hold_every_event_once_in_order(sample, size, order):
     assert times == sorted(times, reverse=order == "newest")
 
 
+def test_pages_of_a_time_that_counts_from_now_follow_each_other(sample):
+    asked = {"since": "3650d", "until": "now"}
+    total = sample.get("/api/v1/events", params=asked).json()["total"]
+
+    assert 100 < total == len({row["id"] for row in pages(sample, **asked, size=50)})
+
+
 def test_pages_neither_skip_nor_repeat_while_events_are_stored_and_corrected(store):
     def some(start, count):
         # Many of the same millisecond: the time alone is no order.
@@ -146,6 +154,17 @@ def _close_points_of(store):
     ]  # fmt: skip
     assert ours
     store.client.delete_pit(body={"pit_id": ours})
+
+
+def test_every_event_has_one_outcome_and_a_refused_sign_in_is_denied(sample):
+    def total(**asked):
+        return sample.get("/api/v1/events", params=asked).json()["total"]
+
+    outcomes = [total(outcome=one) for one in ("allowed", "denied", "failed")]
+    refused = events(sample, name="ConsoleLogin", outcome="denied")
+
+    assert 224 == sum(outcomes) == total()
+    assert [("denied", None)] == [(row["outcome"], row["errorCode"]) for row in refused]
 
 
 def test_counts_are_those_of_the_events(sample):
@@ -245,26 +264,51 @@ def _role(name, key, account=A):
     }  # fmt: skip
 
 
-def test_three_roles_deep_and_across_two_accounts(store):
+def _chain(name):
+    """A session three roles deep and across two accounts: ada, one, two, three in the other."""
     ada = a_record("x", "x")["userIdentity"]
     foreign = {"type": "AWSAccount", "accountId": A, "principalId": "AROAtwo:s"}
-    records = [
-        a_record("act", "2024-01-02T00:09:00Z", userIdentity=_role("three", "ASIA3", B),
-                 recipientAccountId=B),
-        _assumes("third-there", "2024-01-02T00:03:00Z", foreign, "ASIA3", account=B, shared="s"),
-        _assumes("third", "2024-01-02T00:03:00Z", _role("two", "ASIA2"), "ASIA3", shared="s"),
-        _assumes("second", "2024-01-02T00:02:00Z", _role("one", "ASIA1"), "ASIA2"),
-        _assumes("first", "2024-01-02T00:01:00Z", ada, "ASIA1"),
+    keys = [f"ASIA{name}{at}" for at in range(4)]
+    return [
+        a_record(f"act-{name}", "2024-01-02T00:09:00Z", recipientAccountId=B,
+                 userIdentity=_role("three", keys[3], B)),
+        _assumes(f"third-there-{name}", "2024-01-02T00:03:00Z", foreign, keys[3], account=B,
+                 shared=f"s-{name}"),
+        _assumes(f"third-{name}", "2024-01-02T00:03:00Z", _role("two", keys[2]), keys[3],
+                 shared=f"s-{name}"),
+        _assumes(f"second-{name}", "2024-01-02T00:02:00Z", _role("one", keys[1]), keys[2]),
+        _assumes(f"first-{name}", "2024-01-02T00:01:00Z", ada, keys[1]),
     ]  # fmt: skip
-    store.put([event_of(record) for record in records])
-    with served(store.settings()) as url, httpx2.Client(base_url=url, timeout=30) as client:
-        chain = client.get("/api/v1/event/lineage", params={"id": f"{B}/act"}).json()
 
-    assert [f"{B}/act", f"{A}/third", f"{A}/second", f"{A}/first"] == [
-        step["event"]["id"] for step in chain["steps"]
+
+def test_three_roles_deep_and_across_two_accounts_in_any_order_of_arrival(store, figure):
+    orders = [
+        [event_of(record) for record in order]
+        for name in map(str, range(120))
+        for at, order in enumerate(permutations(_chain(name)))
+        if name == str(at)
     ]
-    assert ("firstPrincipal", "ada") == (chain["end"], chain["steps"][-1]["event"]["who"]["name"])
-    assert [f"{B}/third-there"] == [copy["id"] for copy in chain["steps"][1]["copies"]]
+    for arriving in zip(*orders, strict=True):
+        store.put(arriving)
+    resolved = 0
+    with served(store.settings()) as url, httpx2.Client(base_url=url, timeout=30) as client:
+        for name in range(len(orders)):
+            acted = {"id": f"{B}/act-{name}"}
+            chain = client.get("/api/v1/event/lineage", params=acted).json()
+            assert [f"{B}/act-{name}", *(f"{A}/{at}-{name}" for at in ("third", "second", "first"))
+                    ] == [step["event"]["id"] for step in chain["steps"]]  # fmt: skip
+            assert [f"{B}/third-there-{name}"] == [
+                copy["id"] for copy in chain["steps"][1]["copies"]
+            ]
+            first = chain["steps"][-1]["event"]["who"]["name"]
+            assert ("firstPrincipal", "ada") == (chain["end"], first)
+            resolved += 1
+
+    figure(
+        "session chains three roles deep and across two accounts, orders of arrival resolved",
+        str(resolved), "all 120",
+    )  # fmt: skip
+    assert 120 == resolved
 
 
 def test_dead_letters_and_files_are_collections(store):

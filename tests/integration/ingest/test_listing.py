@@ -10,11 +10,11 @@ from opstrail_ingest.days import Days
 from opstrail_ingest.places import BadSource, Prefix
 from opstrail_ingest.s3_source import S3Source
 from opstrail_ingest.wiring import new_s3
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.settings import S3Settings
 from opstrail_schemas.messages import FileNotice
 from tests.support.discovering import NOW_MS, patiently
 from tests.support.faulty_s3 import error, faulty_s3
+from tests.support.memory_kafka import StillPulse
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

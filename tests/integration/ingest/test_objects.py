@@ -15,10 +15,10 @@ from opstrail_ingest.objects import S3Objects, Spool, Tries
 from opstrail_ingest.wiring import new_s3
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.settings import S3Settings
 from opstrail_schemas.messages import FileNotice
 from tests.support.faulty_s3 import Answer, body, error, faulty_s3
+from tests.support.memory_kafka import StillPulse
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -13,9 +13,9 @@ from opstrail_ingest.patience import Stopped
 from opstrail_ingest.sqs_source import SqsSource
 from opstrail_ingest.wiring import new_s3
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.settings import S3Settings
 from tests.support.discovering import NOW_MS, Stop, Writer, a_pulse, patiently, some_notices
+from tests.support.memory_kafka import StillPulse
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -11,7 +11,6 @@ from opensearchpy import OpenSearch
 
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.settings import OpenSearchSettings
 from opstrail_store import commands
 from opstrail_store.bulk_response import AlreadyThere, Reject, Stored
@@ -29,8 +28,8 @@ from opstrail_store.opensearch_sink import Conflict, OpenSearchSink, Write
 from opstrail_store.store_setup import (
     NotSetUp,
     SetupRefused,
-    checked,
     execute,
+    horizon_now,
     installed_layout,
     plan,
 )
@@ -38,6 +37,7 @@ from opstrail_store.stored_documents import ExactJson, StoredDocuments
 from opstrail_store.templates import Layout
 from opstrail_store.wiring import new_client
 from tests.support.enriched import VERSION, a_raw, an_enriched
+from tests.support.memory_kafka import StillPulse
 
 JAN = "2023.01"
 
@@ -325,7 +325,7 @@ def test_the_layout_cannot_change_under_stored_events(store):
     execute(plan(store.client, prefix, Layout("day")))
     assert Layout("day") == installed_layout(store.client, prefix)
     with pytest.raises(NotSetUp):
-        checked(store.client, prefix, Layout("month"))
+        horizon_now(store.client, prefix, Layout("month"))
 
     store.write(an_enriched())
     store.client.indices.refresh(index=store.names.events)

@@ -1,11 +1,12 @@
 """A model of Kafka with open transactions: a last stable offset, fencing, generations, time-outs.
 
-Where opstrail_runtime.memory has atomic transactions, this one can be left in any state that a
+Where tests.support.memory_kafka has atomic transactions, this one can be left in any state that a
 killed process leaves: messages of an open transaction, offsets that were handed over, a commit
 whose reply was lost. Time is a number that waiting moves on.
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -57,6 +58,7 @@ class BrokerModel:
     generations: dict[str, int] = field(default_factory=dict)
     now_s: float = 0.0
     away_until_s: float = 0.0
+    met_away: set[float] = field(default_factory=set)  # absences that somebody met, by their ends
 
     @property
     def away(self) -> bool:
@@ -141,6 +143,7 @@ class BrokerModel:
     def check(self) -> None:
         """Raise Unavailable while the broker is away."""
         if self.away:
+            self.met_away.add(self.away_until_s)
             raise Unavailable("kafka", "away")
 
 
@@ -261,6 +264,7 @@ class ModelWriter:
         self.epoch: int | None = None
         self.lose_reply = False  # of the next commit, which holds
         self.lose_commit = False  # the next one itself: it is left open
+        self.lost: Counter[str] = Counter()  # what came of the two
 
     def commit(
         self, outputs: Sequence[Output], offsets: Mapping[Partition, Committed], lease: Lease
@@ -286,10 +290,12 @@ class ModelWriter:
             raise
         if self.lose_commit:
             self.lose_commit, self.epoch = False, None
+            self.lost["commit lost"] += 1
             raise OutcomeUnknown("the commit was lost")
         self.kafka.end(transaction, commit=True)
         if self.lose_reply:
             self.lose_reply, self.epoch = False, None
+            self.lost["reply to a commit lost"] += 1
             raise OutcomeUnknown("the reply to the commit was lost")
 
     def produce(self, outputs: Sequence[Output], transaction: Transaction) -> None:

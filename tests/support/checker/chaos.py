@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opstrail_schemas.topics import TopicName
-from tests.support.checker.corpus import corpus, order
+from tests.support.checker.corpus import corpus, damaged, order
+from tests.support.checker.expected import expected_of
 from tests.support.checker.findings import findings
 from tests.support.checker.simulation import ROLES, Simulation
 from tests.support.fake_opensearch import status_error
@@ -55,6 +56,9 @@ class Chaos:
         """Run to the end and let the checker look at it."""
         rng = random.Random(self.seed)
         files = corpus(self.seed, files=self.files, events=self.events)
+        sound = [key for key, file in expected_of(files).files.items() if file.state == "done"]
+        whole = {key: files[key] for key in rng.sample(sound, min(3, len(sound)))}
+        files |= {key: damaged(data, rng) for key, data in whole.items()}
         simulation = Simulation(files, seed=self.seed, armed=self._points(rng))
         simulation.most_records = rng.choice((5, 20, 60))
         self._trouble_opensearch(simulation, rng)
@@ -62,17 +66,27 @@ class Chaos:
         for _ in range(self.rounds):
             simulation.notify([keys.pop() for _ in range(min(len(keys), rng.randrange(3)))])
             self._something(simulation, rng)
+            if whole and rng.random() < 0.1:
+                self._mend(simulation, *whole.popitem())
             simulation.take()
             for role in ROLES:
                 for member in MEMBERS[: rng.choice((1, 2, 2))]:
                     simulation.step(role, member)
         simulation.notify(keys)
+        for key, data in whole.items():
+            self._mend(simulation, key, data)
         self._settle(simulation)
         seen = simulation.run()
         self.faults["killed"] += simulation.kills
+        self.faults["broker away"] += len(simulation.kafka.met_away)
+        self.faults += simulation.lost
         expected = simulation.expected()
         found = findings(expected, seen, longest_resume_s=_LONGEST_RESUME_S)
         return Outcome(self.seed, len(expected.events), self.faults, found)
+
+    def _mend(self, simulation: Simulation, key: str, data: bytes) -> None:
+        simulation.replace(key, data)
+        self.faults["damaged copy came first"] += 1
 
     @staticmethod
     def _points(rng: random.Random) -> str:
@@ -92,7 +106,6 @@ class Chaos:
                 self._lose(simulation, role, rng)
             case 2:
                 simulation.kafka.away_until_s = simulation.kafka.now_s + rng.uniform(0.5, 20)
-                self.faults["broker away"] += 1
             case _:
                 pass
 
@@ -100,9 +113,9 @@ class Chaos:
         group = f"opstrail.{role}"
         owned = simulation.kafka.assigned.get(group)
         if owned:
-            some = [at for at in owned if rng.random() < 0.6]
-            simulation.kafka.move(group, some, rng.choice(MEMBERS))
-            self.faults["rebalance"] += 1
+            some, member = [at for at in owned if rng.random() < 0.6], rng.choice(MEMBERS)
+            self.faults["rebalance"] += any(owned[at] != member for at in some)
+            simulation.kafka.move(group, some, member)
 
     def _lose(self, simulation: Simulation, role: str, rng: random.Random) -> None:
         process = simulation.processes.get((role, rng.choice(MEMBERS)))
@@ -110,10 +123,8 @@ class Chaos:
             return
         if rng.random() < 0.5:
             process.writer.lose_reply = True
-            self.faults["reply to a commit lost"] += 1
         else:
             process.writer.lose_commit = True
-            self.faults["commit lost"] += 1
 
     def _trouble_opensearch(self, simulation: Simulation, rng: random.Random) -> None:
         def before(_documents: list[dict[str, Any]]) -> None:

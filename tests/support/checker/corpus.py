@@ -21,8 +21,8 @@ _LARGEST = 1_200  # records: more than the 512 after which split passes `mid-fil
 def corpus(seed: int, *, files: int, events: int, broken: float = 0.01) -> dict[str, bytes]:
     """Return about so many events in so many files, by object key.
 
-    2 % of the events stand in a second file too; of the files one is cut, one is nonsense, one
-    empty, one a digest. `broken` is the share of records that are broken.
+    2 % of the events stand in a second file too, 3 % create a stack; of the files one is cut, one's
+    gzip is cut, one is nonsense, one empty, one a digest. `broken` is the share of broken records.
     """
     rng = random.Random(seed)
     sizes = _sizes(rng, files, events)
@@ -37,7 +37,7 @@ def corpus(seed: int, *, files: int, events: int, broken: float = 0.01) -> dict[
             number += 1
             record = _record(rng, account, f"{seed:08x}-{number:08}")
             if rng.random() < broken:
-                texts.append(rng.choice(['{"eventVersion": "1.01"ed}', "null", "17"]))
+                texts.append(rng.choice([_broken(rng), "null", "17"]))
                 continue
             if rng.random() < 0.02:
                 repeats.append(record)
@@ -49,6 +49,17 @@ def corpus(seed: int, *, files: int, events: int, broken: float = 0.01) -> dict[
         found[key] = _packed([json.dumps(each, separators=(",", ":")) for each in again])
     found |= _others(rng, seed)
     return found
+
+
+def damaged(data: bytes, rng: random.Random) -> bytes:
+    """Return a damaged copy of a sound trail file: cut, or with some of its records broken."""
+    if rng.random() < 0.5:
+        return data[: len(data) * 3 // 4]
+    records = json.loads(gzip.decompress(data))["Records"]
+    texts = [json.dumps(record, separators=(",", ":")) for record in records]
+    for _ in range(3):
+        texts[rng.randrange(len(texts))] = '{"eventVersion": "1.01"ed}'
+    return _packed(texts)
 
 
 def _sizes(rng: random.Random, files: int, events: int) -> list[int]:
@@ -85,9 +96,20 @@ def _record(rng: random.Random, account: str, event_id: str) -> dict[str, Any]:
         "recipientAccountId": account,
     }
     if rng.random() < 0.02:
-        secret = f"PLANTED-SECRET-{rng.randrange(10**9)}"
-        record["requestParameters"] = {"masterUserPassword": secret, "port": 3306}
+        record["requestParameters"] = {"masterUserPassword": _secret(rng), "port": 3306}
+    elif rng.random() < 0.03:
+        record["eventSource"], record["eventName"] = "opsworks.amazonaws.com", "CreateStack"
+        record["requestParameters"] = {"name": f"Stack {event_id}", "region": REGION}
+        record["responseElements"] = {"stackId": f"stack-of-{event_id}"}
     return record
+
+
+def _secret(rng: random.Random) -> str:
+    return f"PLANTED-SECRET-{rng.randrange(10**9)}"
+
+
+def _broken(rng: random.Random) -> str:
+    return '{"eventVersion": "1.01"ed, "masterUserPassword": "' + _secret(rng) + '"}'
 
 
 def _others(rng: random.Random, seed: int) -> dict[str, bytes]:
@@ -100,6 +122,12 @@ def _others(rng: random.Random, seed: int) -> dict[str, bytes]:
         _key(account, "CloudTrail", f"{seed:04}cut"): gzip.compress(
             ('{"Records":[' + ",".join(cut))[:-40].encode(), mtime=0
         ),
+        _key(account, "CloudTrail", f"{seed:04}gzcut"): _packed(
+            [
+                json.dumps(_record(rng, account, f"{seed:08x}-gzcut-{n}"), separators=(",", ":"))
+                for n in range(30)
+            ]
+        )[:-400],
         _key(account, "CloudTrail", f"{seed:04}nonsense"): b"\xfe\xff nonsense",
         _key(account, "CloudTrail", f"{seed:04}empty"): _packed([]),
         _key(account, "CloudTrail-Digest", f"{seed:04}digest"): gzip.compress(

@@ -5,6 +5,7 @@ on to the first place from which the rest does, or where a record begins.
 """
 
 import gzip
+import hashlib
 import json
 import re
 import zlib
@@ -36,6 +37,16 @@ class Fault(NamedTuple):
     reason: str
     start: int | None = None
     end: int | None = None
+    sha256: str | None = None
+    """Of the bytes of a fragment, before anything is masked."""
+
+
+class Stack(NamedTuple):
+    """A stack that a record says was made."""
+
+    account: str
+    id: str
+    name: str
 
 
 @dataclass(slots=True)
@@ -68,6 +79,9 @@ class Expected:
     faults: set[Fault] = field(default_factory=set)
     files: dict[str, File] = field(default_factory=dict)
     secrets: set[bytes] = field(default_factory=set)
+    stacks: set[Stack] = field(default_factory=set)
+    copies: dict[str, int] = field(default_factory=dict)
+    """How many copies of a file there were, one after the other, where it was more than one."""
 
     @property
     def places(self) -> dict[Place, str]:
@@ -100,7 +114,9 @@ def _add(expected: Expected, key: str, data: bytes) -> None:
             _add_event(expected, Place(key, index), text[start:end].encode(), item)
         else:
             dead += 1
-            expected.faults.add(Fault(key, str(item), _bytes(text, start), _bytes(text, end)))
+            digest = hashlib.sha256(text[start:end].encode()).hexdigest()
+            place = _bytes(text, start), _bytes(text, end)
+            expected.faults.add(Fault(key, str(item), *place, digest))
     if not whole:
         expected.faults.add(Fault(key, "cut-short"))
     state = "partial" if dead or not whole else "done" if records else "empty"
@@ -113,6 +129,9 @@ def _add_event(expected: Expected, place: Place, text: bytes, record: Mapping[st
     account = account or (record.get("userIdentity") or {}).get("accountId") or "-"
     event = expected.events.setdefault(f"{account}/{record['eventID']}", Event())
     event.texts[place] = text
+    if record.get("eventName") == "CreateStack":
+        stack, name = record["responseElements"]["stackId"], record["requestParameters"]["name"]
+        expected.stacks.add(Stack(str(account), stack, name))
     time = record.get("eventTime")
     if isinstance(time, str):
         event.period = time[:7].replace("-", ".")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tests.support.checker.expected import Place
+from tests.support.checker.expected import Place, Stack
 
 
 class RawSeen(NamedTuple):
@@ -38,10 +38,11 @@ class Observed:
     """Everything that the checker looks at.
 
     `letters` are the newest dead letters by key, those with a tombstone left out; `indexed_letters`
-    are the keys that the store shows; `files` and `indexed_files` the rows of the ledger by object
-    key. `behind` counts records that a group has yet to read; `open_bytes` names partitions whose
-    last stable offset is before their end. `resumed_s` is how long after each death the first
-    commit came.
+    are the documents that the store shows of them; `files` and `indexed_files` the rows of the
+    ledger and what the store shows of it. `reread` counts messages of events.reread. `behind`
+    counts records that a group has yet to read; `open_partitions` names partitions whose last
+    stable offset is before their end. `resumed_s` is how long after each death the first commit
+    came. `leaks` says where something was found that looks like a planted secret.
     """
 
     raw: Sequence[RawSeen] = ()
@@ -49,13 +50,14 @@ class Observed:
     repaired: Sequence[EnrichedSeen] = ()
     stored: Sequence[Stored] = ()
     letters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    indexed_letters: frozenset[str] = frozenset()
-    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    indexed_files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    indexed_letters: Sequence[Mapping[str, Any]] = ()
+    files: Sequence[Mapping[str, Any]] = ()
+    indexed_files: Sequence[Mapping[str, Any]] = ()
+    stacks: Sequence[Stack] = ()
+    reread: int = 0
     behind: Mapping[str, int] = field(default_factory=dict)
     open_partitions: Sequence[str] = ()
     kills: int = 0
     restarts: int = 0
     resumed_s: Sequence[float] = ()
-    texts: Sequence[bytes] = ()
-    """Whatever else may not hold a secret: logs."""
+    leaks: Mapping[str, frozenset[bytes]] = field(default_factory=dict)

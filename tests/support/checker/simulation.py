@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ from tests.support.checker.broker_model import (
     ModelWriter,
     Stuck,
 )
-from tests.support.checker.expected import Expected, Place, expected_of
+from tests.support.checker.expected import SECRET, Expected, Place, Stack, expected_of
 from tests.support.checker.observed import EnrichedSeen, Observed, RawSeen, Stored
 from tests.support.fake_opensearch import FakeOpenSearch
 
@@ -171,6 +172,7 @@ class Parts:
     writer: Callable[[BrokerModel, str], ModelWriter] = ModelWriter
     log: Callable[[BrokerModel], ModelLog] = ModelLog
     loop: Callable[..., Loop] = Loop
+    ledger: Callable[..., Ledger] = Ledger
     sink: Callable[..., OpenSearchSink] = OpenSearchSink
     store: Callable[..., StoreStage] = StoreStage
     search: Callable[[], FakeOpenSearch] = FakeOpenSearch
@@ -191,7 +193,7 @@ class _Process:
 class Simulation:
     """A bucket of files, a queue, and the three services. `armed` is OPSTRAIL_FAILPOINT."""
 
-    files: Mapping[str, bytes]
+    files: dict[str, bytes]
     parts: Parts = field(default_factory=Parts)
     seed: int = 1
     armed: str = ""
@@ -202,13 +204,17 @@ class Simulation:
     kills: int = 0
     restarts: int = 0
     resumed_s: list[float] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
+    """Commits and replies to commits that were lost."""
     processes: dict[tuple[str, str], _Process] = field(default_factory=dict)
     _starts: int = 0
+    _copies: dict[str, int] = field(default_factory=dict)
     _died: dict[str, tuple[float, object]] = field(default_factory=dict)
     _passed: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make the servers."""
+        self.files = dict(self.files)
         one = (TopicName.STACK_FACTS, TopicName.ACCOUNTS)
         self.kafka = BrokerModel({name: 1 if name in one else PARTITIONS for name in TopicName})
         self.search = self.parts.search()
@@ -221,6 +227,12 @@ class Simulation:
         for key in self.files if keys is None else keys:
             self.queue.send(key)
 
+    def replace(self, key: str, data: bytes) -> None:
+        """Put another copy of a file in its place, and notify of it."""
+        self.files[key] = data
+        self._copies[key] = self._copies.get(key, 1) + 1
+        self.notify([key])
+
     def start(self, role: str, member: str = "0") -> _Process:
         """Start a process; the first of its role owns all partitions."""
         group = self._group(role)
@@ -229,6 +241,7 @@ class Simulation:
         self._starts += 1
         slot = self.parts.slot(role, member, self._starts)
         writer = self.parts.writer(self.kafka, slot)
+        writer.lost = self.lost
         stage, sink = self._stage(role)
         loop = self.parts.loop(
             name=role,
@@ -301,8 +314,10 @@ class Simulation:
     # What came of it
 
     def expected(self) -> Expected:
-        """Return what must come of it."""
-        return expected_of(self.files)
+        """Return what must come of it: the last copy of a file says what is in it."""
+        expected = expected_of(self.files)
+        expected.copies.update(self._copies)
+        return expected
 
     def behind(self) -> dict[str, int]:
         """Return what each service has yet to read."""
@@ -319,7 +334,8 @@ class Simulation:
         """Return what there is now."""
         letters = self._newest(TopicName.DEAD_LETTERS, LETTERS)
         documents = self.search.documents
-        of_letters = {d["letterKey"] for (i, _), d in documents.items() if "dead-letters" in i}
+        texts = {str(name): b"\n".join(self._written(name)) for name in TopicName}
+        texts["the store"] = json.dumps(list(documents.values())).encode()
         return Observed(
             raw=[
                 RawSeen((r.key or b"").decode(), Place(e.origin.key, e.origin.record_index), e.raw)
@@ -334,9 +350,15 @@ class Simulation:
                 if "-events-" in index
             ],
             letters=letters,
-            indexed_letters=frozenset(of_letters),
-            files={r["key"]: r for r in self._newest(TopicName.FILES_LEDGER, LEDGER).values()},
-            indexed_files={d["key"]: d for (i, _), d in documents.items() if "-files" in i},
+            indexed_letters=[d for (i, _), d in documents.items() if "dead-letters" in i],
+            files=list(self._newest(TopicName.FILES_LEDGER, LEDGER).values()),
+            indexed_files=[d for (i, _), d in documents.items() if "-files" in i],
+            stacks=[
+                Stack(each["accountId"], each["stackId"], each["attributes"]["name"])
+                for each in self._newest(TopicName.STACK_FACTS, STACK_FACTS).values()
+                if each["kind"] == "stackDefined"
+            ],
+            reread=len(self.kafka.messages(TopicName.EVENTS_REREAD)),
             behind={**self.behind(), "the queue": len(self.queue.messages)},
             open_partitions=[
                 f"{at.topic} {at.number}"
@@ -346,12 +368,19 @@ class Simulation:
             kills=self.kills,
             restarts=self.restarts,
             resumed_s=self.resumed_s,
+            leaks={at: frozenset(SECRET.findall(text)) for at, text in texts.items()},
         )
+
+    def _written(self, topic: TopicName) -> Iterator[bytes]:
+        """Give all values that were ever written to a topic, also those of aborted transactions."""
+        for at in self.kafka.all([topic]):
+            for entry in self.kafka.log(at):
+                yield (entry.record.value if entry.record else None) or b""
 
     def _newest(self, topic: TopicName, codec: Codec[Any]) -> dict[str, Mapping[str, Any]]:
         found: dict[str, Mapping[str, Any]] = {}
         for record in self.kafka.messages(topic):
-            key = (record.key or b"").decode()
+            key = (record.key or b"").decode(errors="backslashreplace")
             if record.value is None:
                 found.pop(key, None)
             else:
@@ -377,7 +406,7 @@ class Simulation:
         if role == "split":
             return SplitStage(
                 reader=Bucket(self.files),
-                ledger=Ledger(log, LEDGER, monotonic=self._monotonic),
+                ledger=self.parts.ledger(log, LEDGER, monotonic=self._monotonic),
                 codecs=SplitCodecs(
                     NOTICES,
                     LEDGER,
@@ -412,8 +441,7 @@ class Simulation:
             sink=sink,
             codecs=StoreCodecs(ENRICHED, REPAIRED, LEDGER, LETTERS),
             names=IndexNames(),
-            horizon_ms=None,
-            check_setup=lambda: None,
+            horizon=lambda: None,
             now_ms=self._now_ms,
         ), sink
 

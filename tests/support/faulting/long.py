@@ -1,8 +1,7 @@
 """Runs under faults for as long as one likes: `python -m tests.support.faulting.long --minutes 30`.
 
-Each run has a seed of its own, which is printed before it begins; `--seed`, `--only` and `--events`
-replay one. The report is Markdown: machine, versions, seeds, the table, and everything that the
-checker found.
+Each run has a seed of its own, which is printed before it begins; `--seed` and `--only` replay one.
+The report is Markdown: machine, versions, seeds, the table, and everything that the checker found.
 """
 
 import platform
@@ -10,7 +9,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -25,46 +24,46 @@ from opstrail_local.places import default_cache
 from tests.support.faulting import scenarios
 from tests.support.faulting.fleet import DoesNotEnd, fleet_of
 from tests.support.faulting.result import Result, percentile, table
-from tests.support.faulting.scenarios import Act, Scenario, carry_out
+from tests.support.faulting.scenarios import Scenario, carry_out
 from tests.support.installed import FEW_PARTITIONS, installed
 from tests.support.servers import Servers
 
 Made = Callable[[Servers, int], Scenario]
-EVENTS_A_FILE = 100
-
-
-def _scenario(act: Act, events: int, settings: Mapping[str, str] | None = None) -> Scenario:
-    return Scenario(act, max(1, events // EVENTS_A_FILE), events, settings)
-
-
-RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario of so many events
+EVENTS, A_FILE = 20_000, 100  # events a run, and in a file on average
+RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario
     "failpoints": (
         1,
-        # More files, so that each place is passed often enough.
         lambda _, events: Scenario(
-            partial(scenarios.at_every_point, times=2), max(400, events // 50), events
+            partial(scenarios.at_every_point, times=2), events // A_FILE * 2, events
         ),
     ),
     "kills": (
         1,
-        lambda _, events: _scenario(
-            partial(scenarios.killed_and_stalled, kills=60), events, settings=scenarios.SESSION
+        lambda _, events: Scenario(
+            partial(scenarios.killed_and_stalled, kills=60),
+            events // A_FILE,
+            events,
+            settings=scenarios.SESSION,
         ),
     ),
-    # A third of its requests fail, so more events take a long time and show nothing else.
-    "networks": (1, lambda _, events: _scenario(scenarios.over_bad_networks, min(events, 20_000))),
+    "networks": (
+        1,
+        lambda _, events: Scenario(scenarios.over_bad_networks, events // A_FILE, events),
+    ),
     "servers": (
         1,
-        lambda servers, events: _scenario(
-            partial(scenarios.without_servers, servers=servers), events
+        lambda servers, events: Scenario(
+            partial(scenarios.without_servers, servers=servers), events // A_FILE, events
         ),
     ),
-    "slow": (1, lambda _, events: _scenario(scenarios.too_slow, events)),
-    "node": (1, lambda _, events: _scenario(scenarios.with_a_node_gone, events)),
+    "slow": (1, lambda _, events: Scenario(scenarios.too_slow, events // A_FILE, events)),
+    "node": (1, lambda _, events: Scenario(scenarios.with_a_node_gone, events // A_FILE, events)),
     "coordinator": (
         3,
-        lambda servers, events: _scenario(
-            partial(scenarios.without_the_coordinator, servers=servers, times=5), events
+        lambda servers, events: Scenario(
+            partial(scenarios.without_the_coordinator, servers=servers, times=5),
+            events // A_FILE,
+            events,
         ),
     ),
 }
@@ -82,13 +81,20 @@ def servers_of(brokers: int) -> Iterator[Servers]:
             instance.down(state, delete_data=True)
 
 
-def one(name: str, servers: Servers, seed: int, events: int) -> Result:
+def steps_for(events: int) -> dict[str, str]:
+    """Return settings for as many steps as a run of 20,000 events has, however many there are."""
+    step = str(max(50, events // 400))
+    return {"OPSTRAIL_LOOP__MOST_RECORDS": step, "OPSTRAIL_STORE__BULK_MAX_DOCUMENTS": step}
+
+
+def one(name: str, servers: Servers, seed: int, events: int = EVENTS) -> Result:
     """Carry out one run; one that does not end is a finding too."""
     scenario = RUNS[name][1](servers, events)
+    settings = steps_for(events) | dict(scenario.settings or {})
     with (
         tempfile.TemporaryDirectory(prefix="opstrail-faults-") as folder,
         installed(servers, Path(folder), **FEW_PARTITIONS) as own,
-        fleet_of(own, Path(folder) / "fleet", **(scenario.settings or {})) as fleet,
+        fleet_of(own, Path(folder) / "fleet", **settings) as fleet,
     ):
         began = time.monotonic()
         try:
@@ -103,7 +109,9 @@ def one(name: str, servers: Servers, seed: int, events: int) -> Result:
 @click.option("--minutes", type=float, default=30.0, help="How long; a run is not cut off.")
 @click.option("--seed", type=int, default=None, help="The first run's seed; the next ones follow.")
 @click.option("--only", type=click.Choice(sorted(RUNS)), multiple=True, help="These runs alone.")
-@click.option("--events", type=int, default=20_000, help="Events of a run.")
+@click.option(
+    "--events", type=click.IntRange(min=2_000), default=EVENTS, help="About so many in each run."
+)
 @click.option("--report", type=click.Path(path_type=Path), default=None, help="Write it there too.")
 def main(
     minutes: float, seed: int | None, only: tuple[str, ...], events: int, report: Path | None

@@ -1,35 +1,42 @@
 """What there is in the topics and in the store, asked of the servers with plain clients."""
 
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from confluent_kafka import (
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 
-from tests.support.checker.expected import Place
+from tests.support.checker.expected import SECRET, Place, Stack
 from tests.support.checker.observed import EnrichedSeen, Observed, RawSeen, Stored
 from tests.support.installed import Installed
-
-T = TypeVar("T")
 
 READS: Mapping[str, tuple[str, ...]] = {
     "split": ("files.noticed",),
     "enrich": ("events.raw", "events.reread"),
     "store": ("events.enriched", "events.repaired", "files.ledger", "dead-letters"),
 }
+TOPICS = ("stack-facts", "accounts", "events.reread", *(t for ts in READS.values() for t in ts))
 _LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_OFFSETS = "__consumer_offsets"
+T = TypeVar("T")
 TIMEOUT_S = 20.0
 AWAY_S, LOOK_AGAIN_S = 120.0, 0.3
+
+
+class NotKnown(Exception):
+    """Kafka gave an answer that is none: it knows better when it is asked again."""
+
+
+class Read(NamedTuple):
+    """How far a group has read a partition: its committed offset, and the partition's end."""
+
+    committed: int
+    end: int
 
 
 class Looks:
@@ -44,40 +51,51 @@ class Looks:
 
     def behind(self) -> dict[str, int]:
         """Return how many offsets each group has yet to pass; waits while brokers are away."""
-        return self._answered(self._behind)
+        return {
+            role: sum(max(0, at.end - at.committed) for at in read.values())
+            for role, read in self.progress().items()
+        }
 
-    def _answered(self, ask: Callable[[], T]) -> T:
+    def progress(self) -> dict[str, dict[str, Read]]:
+        """Return how far each role has read, by `TOPIC NUMBER`; waits while brokers are away."""
+        return self._patiently(
+            lambda: {role: self._read(role, names) for role, names in READS.items()}
+        )
+
+    def _read(self, role: str, names: Sequence[str]) -> dict[str, Read]:
+        ends = self._ends(names, IsolationLevel.READ_UNCOMMITTED)
+        found = {}
+        for at in self._group(role).committed(list(ends), timeout=TIMEOUT_S):
+            if at.error is not None:
+                raise NotKnown(f"{at.topic} {at.partition}: {at.error}")
+            end = ends[TopicPartition(at.topic, at.partition)]
+            found[f"{at.topic} {at.partition}"] = Read(max(0, at.offset), end)
+        return found
+
+    def open_partitions(self) -> dict[str, int]:
+        """Return the last stable offset of each partition that ends in an open transaction.
+
+        Those of committed offsets are among them: a transaction of store writes nothing else.
+        """
+        stable, last = self._patiently(
+            lambda: (
+                self._ends(TOPICS, IsolationLevel.READ_COMMITTED, offsets=True),
+                self._ends(TOPICS, IsolationLevel.READ_UNCOMMITTED, offsets=True),
+            )
+        )
+        return {f"{at.topic} {at.partition}": stable[at] for at in last if stable[at] < last[at]}
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
         give_up = time.monotonic() + AWAY_S
         while True:
             try:
                 return ask()
-            except KafkaException:
+            except (KafkaException, NotKnown):
                 if time.monotonic() > give_up:
                     raise
                 with suppress(KafkaException):  # see kafka_log.py: else it may never learn
                     self._admin.list_topics(timeout=TIMEOUT_S)
                 time.sleep(LOOK_AGAIN_S)
-
-    def _behind(self) -> dict[str, int]:
-        found = {}
-        for role, names in READS.items():
-            ends = self._ends(names, IsolationLevel.READ_UNCOMMITTED)
-            committed = self._group(role).committed(list(ends), timeout=TIMEOUT_S)
-            found[role] = sum(
-                max(0, ends[TopicPartition(at.topic, at.partition)] - max(0, at.offset))
-                for at in committed
-            )
-        return found
-
-    def open_partitions(self) -> list[str]:
-        """Return partitions that end in an open transaction; waits while brokers are away."""
-        return self._answered(self._open_partitions)
-
-    def _open_partitions(self) -> list[str]:
-        names = ["files.noticed", "events.raw", "events.enriched", "files.ledger", "dead-letters"]
-        last = self._ends(names, IsolationLevel.READ_UNCOMMITTED)
-        stable = self._ends(names, IsolationLevel.READ_COMMITTED)
-        return [f"{at.topic} {at.partition}" for at in last if stable[at] < last[at]]
 
     def letters(self) -> dict[str, dict[str, Any]]:
         """Return the newest dead letters by key, mended ones left out."""
@@ -87,7 +105,7 @@ class Looks:
         """Return how many dead letters will be tried again by themselves."""
         return sum(each.get("retryAt") is not None for each in self.letters().values())
 
-    def observed(self, **more: Any) -> Observed:
+    def observed(self, logs: Sequence[bytes], **more: Any) -> Observed:
         """Return everything that the checker looks at; `more` is what only the caller knows."""
         own = self._installed
         return Observed(
@@ -103,13 +121,32 @@ class Looks:
                 for hit in own.hits()
             ],
             letters=self.letters(),
-            indexed_letters=frozenset(each["letterKey"] for each in own.dead_letters()),
-            files={row["key"]: row for row in self._newest("files.ledger").values()},
-            indexed_files=own.files(),
+            indexed_letters=own.dead_letters(),
+            files=list(self._newest("files.ledger").values()),
+            indexed_files=[hit["_source"] for hit in own.hits("files")],
+            stacks=[
+                Stack(each["accountId"], each["stackId"], each["attributes"]["name"])
+                for each in self._newest("stack-facts").values()
+                if each["kind"] == "stackDefined"
+            ],
+            reread=sum(1 for _ in own.messages("events.reread")),
             behind=self.behind(),
-            open_partitions=self.open_partitions(),
+            open_partitions=list(self.open_partitions()),
+            leaks=self._leaks(logs),
             **more,
         )
+
+    def _leaks(self, logs: Sequence[bytes]) -> dict[str, frozenset[bytes]]:
+        """Return what looks like a planted secret, in aborted messages too, by where it was."""
+        own, found = self._installed, {}
+        for name in dict.fromkeys(TOPICS):
+            values = (message.value or b"" for message in own.messages(name, "read_uncommitted"))
+            found[name] = _secrets_of(values)
+        for kind in ("events", "files", "dead-letters"):
+            texts = (json.dumps(hit["_source"]).encode() for hit in own.hits(kind))
+            found[f"the index of {kind}"] = _secrets_of(texts)
+        found["the logs"] = _secrets_of(logs)
+        return found
 
     def coordinator_of(self, transactional_id: str) -> int:
         """Return the broker that coordinates the transactions of an id, as Kafka computes it."""
@@ -152,13 +189,17 @@ class Looks:
         return decoded
 
     def _ends(
-        self, names: tuple[str, ...] | list[str], isolation: IsolationLevel
+        self, names: Sequence[str], isolation: IsolationLevel, *, offsets: bool = False
     ) -> dict[TopicPartition, int]:
         asked = {
             TopicPartition(self._installed.topic(name), number): _LATEST
             for name in names
             for number in self._installed.partitions(name)
         }
+        if offsets:
+            topics = self._admin.list_topics(timeout=TIMEOUT_S).topics
+            numbers = topics[_OFFSETS].partitions if _OFFSETS in topics else ()
+            asked |= {TopicPartition(_OFFSETS, number): _LATEST for number in numbers}
         answers = self._admin.list_offsets(
             asked, isolation_level=isolation, request_timeout=TIMEOUT_S
         )
@@ -166,8 +207,8 @@ class Looks:
             TopicPartition(at.topic, at.partition): future.result().offset
             for at, future in answers.items()
         }
-        if min(found.values(), default=0) < 0:  # see offsets_listed: no end is no answer
-            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+        if unknown := [str(at) for at, offset in found.items() if offset < 0]:
+            raise NotKnown(f"no offset of {', '.join(unknown)}")
         return found
 
     def _group(self, role: str) -> Consumer:
@@ -185,7 +226,11 @@ class Looks:
 
 
 def _text(key: bytes | None) -> str:
-    return (key or b"").decode()
+    return (key or b"").decode(errors="backslashreplace")
+
+
+def _secrets_of(texts: Iterable[bytes]) -> frozenset[bytes]:
+    return frozenset(secret for text in texts for secret in SECRET.findall(text))
 
 
 def _place(origin: Mapping[str, Any]) -> Place:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 PRODUCE, FETCH, METADATA, FIND_COORDINATOR = 0, 1, 3, 10
 INIT_PRODUCER_ID, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 22, 25, 26, 28
 _HOST = b"127.0.0.1"
+# A reply to produce or fetch names the new leader where that has moved (KIP-951).
+_TELLS_ADDRESSES = frozenset({METADATA, FIND_COORDINATOR, PRODUCE, FETCH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ class KafkaProxy:
     faults: Faults = no_faults
     counts: Counter[str] = field(default_factory=Counter)
     requests: Counter[int] = field(default_factory=Counter)
+    unanswered: Counter[int] = field(default_factory=Counter)
+    """Requests that the broker had when its connection ended, by kind."""
+    _act_after: tuple[int, int, Callable[[], None]] | None = None
     _listening: dict[int, int] = field(default_factory=dict)
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop | None = None
@@ -113,6 +118,28 @@ class KafkaProxy:
         self.counts["cut"] += 1
         self._loop.call_soon_threadsafe(self.drop_connections)
 
+    def act_after(
+        self, kind: int, port: int, seconds: float, act: Callable[[], object]
+    ) -> threading.Event:
+        """Do something so long after the next request of a kind has gone to a broker, once."""
+        done = threading.Event()
+
+        def acts() -> None:
+            act()
+            done.set()
+
+        def soon() -> None:
+            asyncio.get_running_loop().call_later(seconds, acts)
+
+        self._act_after = kind, port, soon
+        return done
+
+    def sent_on(self, kind: int, port: int) -> None:
+        """Take note that a broker has got a request. In the proxy's own thread."""
+        if self._act_after is not None and self._act_after[:2] == (kind, port):
+            act, self._act_after = self._act_after[2], None
+            act()
+
     def drop_connections(self) -> None:
         """Reset all connections. In the proxy's own thread."""
         for writer in list(self._open):
@@ -149,6 +176,7 @@ class _Connection:
         self._client = client
         self._spoilt: dict[int, Fault] = {}  # by a request's number: what its reply meets
         self._of_addresses: set[int] = set()
+        self._waiting: dict[int, int] = {}  # kinds of requests without a reply so far, by number
 
     async def run(self, requests: asyncio.StreamReader) -> None:
         """Send requests on and replies back until either side ends."""
@@ -162,6 +190,7 @@ class _Connection:
                 task.cancel()
             await asyncio.gather(there, back, return_exceptions=True)
             broker.transport.abort()
+            self._proxy.unanswered.update(self._waiting.values())
 
     async def _requests(self, requests: asyncio.StreamReader, broker: asyncio.StreamWriter) -> None:
         while True:
@@ -183,10 +212,12 @@ class _Connection:
                     self._spoilt[number] = fault
                 case None:
                     pass
-            if kind in (METADATA, FIND_COORDINATOR):
+            if kind in _TELLS_ADDRESSES:
                 self._of_addresses.add(number)
+            self._waiting[number] = kind
             broker.write(struct.pack(">i", len(frame)) + frame)
             await broker.drain()
+            self._proxy.sent_on(kind, self._port)
 
     async def _alone(self, frame: bytes, seconds: float) -> None:
         """Send a request by itself, when its client has gone."""
@@ -204,6 +235,7 @@ class _Connection:
             frame = await _frame(replies)
             (number,) = struct.unpack(">i", frame[:4])
             fault = self._spoilt.pop(number, None)
+            self._waiting.pop(number, None)
             if isinstance(fault, ReplyLost):
                 return
             if number in self._of_addresses:

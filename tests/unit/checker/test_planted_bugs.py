@@ -1,18 +1,22 @@
 """The checker sees: each planted bug is flagged, and the same scenario without it is not."""
 
+import random
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import pytest
 
+from opstrail_ingest.ledger import Ledger
 from opstrail_ingest.masking import Masking
 from opstrail_ingest.sqs_source import Received
 from opstrail_runtime.errors import OutcomeUnknown
 from opstrail_runtime.loop import Loop
 from opstrail_runtime.source import Committed, Lease
 from opstrail_runtime.stage import Commit, Output, Partition, Pulse, Record
+from opstrail_schemas.messages import TrailFile
 from opstrail_schemas.topics import TopicName
 from opstrail_store.bulk_response import AlreadyThere, ItemVerdict, Reject, Retry, Stored
 from opstrail_store.opensearch_sink import Final, OpenSearchSink, Write
@@ -24,7 +28,7 @@ from tests.support.checker.broker_model import (
     ModelWriter,
     Transaction,
 )
-from tests.support.checker.corpus import corpus
+from tests.support.checker.corpus import corpus, damaged
 from tests.support.checker.findings import findings
 from tests.support.checker.simulation import ENRICHED, REPAIRED, Parts, Simulation
 from tests.support.fake_opensearch import FakeOpenSearch, status_error
@@ -105,6 +109,11 @@ class LedgerOutside(ModelWriter):
                 self.kafka.append(output.topic, output.key, output.value)
         rest = [output for output in outputs if output.topic is not TopicName.FILES_LEDGER]
         super().produce(rest, transaction)
+
+
+class ForgetsFragments(Ledger):
+    def keep(self, partition: int, row: TrailFile) -> None:
+        super().keep(partition, msgspec.structs.replace(row, fragments=[]))
 
 
 class NewestMetadata(ModelWriter):
@@ -203,6 +212,17 @@ def whole_forms_are_refused_now_and_then(simulation: Simulation) -> None:
         return (400, "mapper_parsing_exception") if odd and "reduced" not in ours else None
 
     simulation.search.refuses = refuses
+
+
+def a_damaged_copy_comes_first(simulation: Simulation) -> None:
+    key, whole = next(
+        (key, simulation.files[key])
+        for key, file in simulation.expected().files.items()
+        if file.state == "done"
+    )
+    simulation.files[key] = damaged(whole, random.Random(1))
+    simulation.drain()
+    simulation.replace(key, whole)
 
 
 def four_are_enough(simulation: Simulation) -> None:
@@ -316,7 +336,7 @@ BUGS = {
         Parts(sink=IgnoresErrors), "I1 lost", one_item_is_too_many
     ),
     "ids are made by the server": Planted(
-        Parts(search=NamesDocumentsItself), "I1", armed="store.after-reply:3"
+        Parts(search=NamesDocumentsItself), "I1 too much", armed="store.after-reply:3"
     ),
     "reading goes on after an abort": Planted(
         Parts(loop=GoesOnAfterAnAbort), "I5 lost", enrich_fails_once
@@ -330,8 +350,11 @@ BUGS = {
     "the ledger is written outside of the transaction": Planted(
         Parts(writer=LedgerOutside), "I5 lost", armed="split.after-produce:2"
     ),
+    "the ledger forgets where fragments are": Planted(
+        Parts(ledger=ForgetsFragments), "I3 too much", a_damaged_copy_comes_first
+    ),
     "409 is a failure": Planted(
-        Parts(sink=TakesPresenceForFailure), "I3", armed="store.after-reply:3"
+        Parts(sink=TakesPresenceForFailure), "I3 too much", armed="store.after-reply:3"
     ),
     "a request that is too large is sent again": Planted(
         Parts(sink=SendsTooMuchAgain), "I8 behind", four_are_enough

@@ -8,6 +8,10 @@ from tests.support.checker.chaos import Chaos, Outcome
 from tests.support.figures import Figure
 
 SEEDS = 40
+KINDS = {
+    *("killed", "rebalance", "commit lost", "reply to a commit lost", "broker away"),
+    *("opensearch refuses", "opensearch reply lost", "item refused", "damaged copy came first"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +31,7 @@ def test_whatever_happens_nothing_is_lost_and_nothing_doubled(
 
     assert {} == wrong
     assert faults.total() >= 1_000
+    assert faults.keys() == KINDS
 
 
 def test_a_seed_says_all(outcomes: list[Outcome]) -> None:

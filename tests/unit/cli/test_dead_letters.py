@@ -21,13 +21,13 @@ from opstrail_cli.dead_letter_retry import (
 )
 from opstrail_runtime.dead_letters import key_of
 from opstrail_runtime.errors import Fenced
-from opstrail_runtime.memory import MemoryLog, MemoryWriter, StillPulse
 from opstrail_runtime.source import Committed, Lease
 from opstrail_runtime.stage import Output, Partition
 from opstrail_schemas.codec import Codec, append_enrichment
 from opstrail_schemas.messages import DeadLetter, EnrichedEvent, FileNotice
 from opstrail_schemas.topics import TopicName
 from tests.support.enriched import an_enriched
+from tests.support.memory_kafka import MemoryLog, MemoryWriter, StillPulse
 from tests.support.records import KEY, a_record, trail_file
 from tests.support.splitting import LETTERS, NOTICES, NOW_MS, RAW, REREAD, Split, a_notice
 

@@ -12,11 +12,11 @@ from opstrail_enrich import commands
 from opstrail_enrich.commands import Catalog, catalog
 from opstrail_runtime import command_line
 from opstrail_runtime.errors import Refused
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Output
 from opstrail_schemas.messages import Account
 from opstrail_schemas.topics import TopicName
 from tests.support.enriching import ACCOUNT, T0, Bench
+from tests.support.memory_kafka import StillPulse
 
 Run = Callable[..., Result]
 

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from opstrail_enrich.learning import facts_of
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Partition
 from opstrail_schemas.messages import Account, AccountInfo, RawEvent
 from opstrail_schemas.topics import TopicName
 from tests.support.enriching import ACCOUNT, ENRICHED, PARTITIONS, T0, Bench, raw_event
+from tests.support.memory_kafka import StillPulse
 
 MEMBER = "444455556666"
 GONE: dict[str, Any] = {"ou_path": "", "state": "", "removed_tags": ["*"]}

@@ -18,7 +18,6 @@ from opstrail_enrich.enrichment import Catalogs
 from opstrail_enrich.inventory_shape import Saved
 from opstrail_enrich.learning import facts_of
 from opstrail_enrich.stack_inventory import stack_facts
-from opstrail_runtime.memory import MemoryLog, StillPulse
 from opstrail_runtime.stage import Partition, Pulse, Record
 from opstrail_schemas.facts import concerned_by, digest_of, facts_in
 from opstrail_schemas.identity import event_key
@@ -33,6 +32,7 @@ from tests.support.enriching import (
     stack_defined,
 )
 from tests.support.figures import Summed
+from tests.support.memory_kafka import MemoryLog, StillPulse
 from tests.support.stack_story import ACCOUNTS, files_of, story
 from tests.support.story_events import Document, event_of, expected, without_delivery
 

@@ -13,10 +13,10 @@ from opstrail_enrich.inventory_shape import Saved
 from opstrail_enrich.stack_inventory import stack_facts
 from opstrail_runtime import command_line
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Output
 from opstrail_schemas.topics import TopicName
 from tests.support.enriching import ACCOUNT, STACK, Bench
+from tests.support.memory_kafka import StillPulse
 
 STACKS = {
     "Stacks": [

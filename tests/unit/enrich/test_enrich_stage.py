@@ -9,13 +9,6 @@ from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.kafka_topics import UnequalPartitions
 from opstrail_runtime.loop import Limits, Loop
-from opstrail_runtime.memory import (
-    MemoryKafka,
-    MemoryLog,
-    MemorySource,
-    MemoryWriter,
-    StillPulse,
-)
 from opstrail_runtime.stage import Commit, Partition, Record
 from opstrail_runtime.telemetry import RECORDS_ALREADY_THERE, RECORDS_DEAD, RECORDS_IN, RECORDS_OUT
 from opstrail_schemas.messages import Account, DeadLetter, EnrichedEvent
@@ -34,6 +27,13 @@ from tests.support.enriching import (
     opsworks_event,
     raw_event,
     stack_defined,
+)
+from tests.support.memory_kafka import (
+    MemoryKafka,
+    MemoryLog,
+    MemorySource,
+    MemoryWriter,
+    StillPulse,
 )
 
 ALL = [

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opstrail_history.cursor import LONGEST_CURSOR, Cursor, binding, opened, sealed
+from opstrail_history.cursor import (
+    LONGEST_CURSOR,
+    Cursor,
+    asked_ms_in,
+    binding,
+    opened,
+    sealed,
+)
 from opstrail_history.refusals import BadCursor
 
 KEY = b"k" * 32
@@ -19,6 +26,14 @@ def test_a_cursor_comes_back_as_it_was():
     assert Cursor((None, -(2**63), 1.5), None) == opened(
         sealed(Cursor((None, -(2**63), 1.5), None), HERE, KEY), HERE, KEY
     )
+
+
+def test_a_cursor_tells_when_its_question_was_asked_first_to_nobody_but_us():
+    text = sealed(Cursor((1,), None, 1_700_000_000_000), HERE, KEY)
+
+    assert 1_700_000_000_000 == asked_ms_in(text, KEY)
+    with pytest.raises(BadCursor):
+        asked_ms_in(text, b"x" * 32)
 
 
 def test_a_cursor_of_another_question_caller_or_server_is_refused():

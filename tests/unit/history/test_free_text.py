@@ -43,6 +43,12 @@ def test_more_than_twenty_words_are_refused():
         clauses_of(" ".join(f"w{at}" for at in range(21)), FIELDS)
 
 
+def test_more_than_five_beginnings_are_refused():
+    with pytest.raises(BadQuery, match="5 words with"):
+        clauses_of(" ".join(f"w{at}*" for at in range(6)), FIELDS)
+    assert 6 == len(clauses_of(" ".join(f"stack:w{at}*" for at in range(6)), FIELDS))
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_understood_or_refused(text):
     try:

@@ -91,6 +91,40 @@ def test_choices_become_queries_that_are_each_others_complement(name):
     assert len(queries) == len({json.dumps(query) for query in queries.values()})
 
 
+@pytest.mark.parametrize(
+    ("in_text", "pair"),
+    [
+        ("source:s3", ("source", "s3")),
+        ("readOnly:yes", ("readOnly", "yes")),
+        ("stack:!shop*", ("stack", "!shop*")),
+        ("-stack:!shop", ("stack", "shop")),
+        ("sourceIP:203.0.113.7/24", ("sourceIP", "203.0.113.0/24")),
+    ],
+)
+def test_a_filter_in_the_text_asks_what_the_filter_asks(in_text, pair):
+    def everything(filters):
+        query = event_query(filters, ALL_ACCOUNTS)["bool"]
+        excluded = [one["bool"]["should"] if "bool" in one else [one] for one in query["must_not"]]
+        return query["filter"], [part for parts in excluded for part in parts]
+
+    assert everything(asked(pair)) == everything(asked(q=in_text))
+
+
+@pytest.mark.parametrize("text", ["readOnly:maybe", "outcome:al*", "sourceIP:x/8", "awsService:y"])
+def test_a_filter_in_the_text_refuses_what_the_filter_refuses(text):
+    with pytest.raises(BadQuery):
+        asked(q=text)
+
+
+def test_more_parts_than_the_store_takes_are_refused_before_it_is_asked():
+    words = " ".join(f"w{at}" for at in range(20))
+    values = [("resource", f"v{at}*") for at in range(80)]
+    event_query(asked(q=words), ALL_ACCOUNTS)
+
+    with pytest.raises(BadQuery, match="too many parts"):
+        event_query(asked(*values, q=words), ALL_ACCOUNTS)
+
+
 def test_a_word_is_looked_for_in_fields_that_are_listed_and_never_parsed():
     [query] = filter_part(asked(q='eventName:A* OR 203.0.113.7"'))[:1]
 

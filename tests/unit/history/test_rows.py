@@ -79,8 +79,16 @@ def test_odd_documents_make_rows_as_well():
 
 def test_what_was_refused_for_want_of_a_right_is_denied_and_the_rest_failed():
     assert ["allowed", "denied", "failed"] == [
-        outcome_of(code) for code in (None, "Client.UnauthorizedOperation", "Throttling")
+        outcome_of({"errorCode": code})
+        for code in (None, "Client.UnauthorizedOperation", "Throttling")
     ]
+
+
+def test_a_sign_in_that_fails_has_no_code_and_is_denied():
+    words = {"errorMessage": "Failed authentication"}
+
+    assert "denied" == outcome_of({"eventSource": "signin.amazonaws.com", **words})
+    assert "failed" == outcome_of({"eventSource": "other.amazonaws.com", **words})
 
 
 def test_invisible_and_turning_characters_are_shown_as_code_points():

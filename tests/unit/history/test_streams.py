@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -10,10 +11,10 @@ from starlette.requests import Request
 from opstrail_history.access import LOCAL
 from opstrail_history.export_formats import writer
 from opstrail_history.filters import Filters
-from opstrail_history.limits import Limits
 from opstrail_history.opensearch_reader import Hit
+from opstrail_history.refusals import BadQuery
 from opstrail_history.row import row_of
-from opstrail_history.streams import LIVE_PAGE, LIVE_PAGES, Export, Incomplete, Live
+from opstrail_history.streams import LIVE_PAGE, LIVE_PAGES, Export, Held, Incomplete, Live
 from opstrail_runtime.errors import Unavailable
 
 BODY = b'{"eventName":"A","opstrail":{"accountId":"1","eventID":"e"}}'
@@ -45,53 +46,61 @@ class KeptHistory:
         yield from self.pages
 
 
-def desk(kept, limits=None, who=LOCAL):
+def desk(kept, who=LOCAL):
     return SimpleNamespace(
-        history=kept, limits=limits, live_poll_s=0.001,
+        history=kept, live_poll_s=0.001,
         gate=SimpleNamespace(recognised=lambda _request: who),
     )  # fmt: skip
 
 
-def exported(kept, form="ndjson"):
-    """The pieces of a download, how many events its end was told, and whether it broke off."""
+def an_export(kept, form="ndjson"):
     export = Export(desk(kept), LOCAL, Filters(), order="newest", writer=writer(form))
     export.begin()
-    told: list[int] = []
+    return export
+
+
+def exported(kept, form="ndjson"):
+    """The pieces of a download, its events and status, and whether it broke off."""
+    export = an_export(kept, form)
     pieces: list[bytes] = []
 
     async def run():
         try:
-            async for piece in export.sent(told.append):
+            async for piece in export.sent():
                 pieces.append(piece)  # noqa: PERF401 - what came before it broke off counts
         except Incomplete:
             return True
         return False
 
     broke = asyncio.run(run())
-    return b"".join(pieces), told, broke
+    export.close()
+    return b"".join(pieces), (export.events, export.status), broke
 
 
 def test_a_download_ends_with_its_count():
     text, told, broke = exported(KeptHistory(hits(3), hits(2)))
 
     assert 5 == json.loads(text.splitlines()[-1])["opstrailExport"]["events"]
-    assert ([5], False) == (told, broke)
+    assert ((5, 200), False) == (told, broke)
 
 
 def test_a_download_of_nothing_is_complete():
     text, told, broke = exported(KeptHistory(), "records")
 
     assert [] == json.loads(text)["Records"]
-    assert ([0], False) == (told, broke)
+    assert ((0, 200), False) == (told, broke)
 
 
-def test_a_download_that_is_cut_off_says_so_and_breaks_the_connection():
-    kept = KeptHistory(hits(3), Unavailable("the store", "gone"))
+@pytest.mark.parametrize(
+    "error", [Unavailable("the store", "gone"), BadQuery("the store: gone")], ids=type
+)
+def test_a_download_that_is_cut_off_says_so_and_breaks_the_connection(error):
+    kept = KeptHistory(hits(3), error)
     text, told, broke = exported(kept)
 
     closing = json.loads(text.splitlines()[-1])["opstrailExport"]
     assert (False, "the store: gone") == (closing["complete"], closing["why"])
-    assert ([3], True, True) == (told, broke, kept.closed)
+    assert ((3, 503), True, True) == (told, broke, kept.closed)
 
 
 def test_a_store_that_is_away_at_the_beginning_is_told_before_anything_is_sent():
@@ -102,25 +111,40 @@ def test_a_store_that_is_away_at_the_beginning_is_told_before_anything_is_sent()
         export.begin()
 
 
-def test_a_download_that_is_let_go_gives_back_what_it_holds():
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_stream_that_is_let_go_gives_back_what_it_holds_even_where_it_never_began(taken):
     kept = KeptHistory(hits(3), hits(3), hits(3))
-    export = Export(desk(kept), LOCAL, Filters(), order="newest", writer=writer("ndjson"))
-    export.begin()
-    ended = asyncio.Event()
+    export = an_export(kept)
+    given_back = threading.Event()
+
+    def let_go():
+        export.close()
+        given_back.set()
+
+    stream = Held(export.sent(), let_go=let_go, media_type="text/plain", headers={})
+    sent: list[object] = []
 
     async def run():
-        loop = asyncio.get_running_loop()
+        gone = asyncio.Event()
+        if not taken:
+            gone.set()
 
-        def end(_events: int) -> None:
-            loop.call_soon_threadsafe(ended.set)
+        async def send(message):
+            sent.append(message)
+            if len(sent) > 1 + taken:  # its head, and some of its body
+                gone.set()
+                await asyncio.Event().wait()
 
-        stream = export.sent(end)
-        await anext(stream)
-        await stream.aclose()
-        await ended.wait()
+        async def receive():
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        await stream({"type": "http"}, receive, send)
 
     asyncio.run(run())
-    assert kept.closed
+
+    assert given_back.wait(30)
+    assert (True, 499) == (kept.closed, export.status)
 
 
 class ConnectedRequest(Request):
@@ -140,15 +164,13 @@ def rows(*names):
 
 
 def followed(kept, *, looks=2, who=LOCAL):
-    limits = Limits(requests_per_minute=9, streams_at_once=1, now_s=lambda: 0.0)
-    limits.begin_stream("local:local")
-    live = Live(desk(kept, limits, who), ConnectedRequest(looks), LOCAL, Filters(), since_ms=0)
+    live = Live(desk(kept, who=who), ConnectedRequest(looks), LOCAL, Filters(), since_ms=0)
 
     async def run():
         return "".join([message async for message in live.messages()])
 
     text = asyncio.run(run())
-    limits.begin_stream("local:local")  # given back
+    assert live.shown == text.count("event: row")
     return text
 
 

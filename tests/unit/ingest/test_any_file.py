@@ -65,11 +65,12 @@ def test_names_that_are_not_utf_8_are_no_trail_file(stored: bytes) -> None:
     assert split_of(stored).rows[-1].reason == "not-a-trail-file"
 
 
-@pytest.mark.parametrize("depth", [900, 950, 980, 990, 995, 1000, 3000])
+@pytest.mark.parametrize("depth", [497, 499, 900, 980, 995, 1000, 3000, 20_000])
 def test_depth_is_no_hindrance(depth: int) -> None:
     deep = b'{"a":' * depth + b'{"password":"x"}' + b"}" * depth
     record = b'{"eventName":"a","eventSource":"b","x":' + deep + b"}"
 
     split = split_of(b'{"Records":[' + record + b"]}")
 
+    assert (depth < 499) == len(split.events)
     assert len(split.events) + len(split.letters) == 1

@@ -12,7 +12,6 @@ from opstrail_ingest.folder_source import LeftOut
 from opstrail_ingest.patience import Stopped, StopPulse
 from opstrail_ingest.retries import Retries
 from opstrail_ingest.sqs_source import SqsSource
-from opstrail_runtime.memory import MemoryKafka, MemoryLog
 from opstrail_schemas.messages import DeadLetter, FileNotice
 from opstrail_schemas.topics import TopicName
 from tests.support.discovering import (
@@ -24,6 +23,7 @@ from tests.support.discovering import (
     patiently,
     some_notices,
 )
+from tests.support.memory_kafka import MemoryKafka, MemoryLog
 
 
 class Client:

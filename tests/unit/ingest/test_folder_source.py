@@ -13,9 +13,9 @@ from opstrail_ingest.folder_source import FolderSource, LeftOut, spooled_stdin
 from opstrail_ingest.objects import LocalObjects, Spool
 from opstrail_ingest.places import BadSource
 from opstrail_runtime.errors import Unavailable
-from opstrail_runtime.memory import StillPulse
 from opstrail_schemas.messages import FileNotice
 from tests.support.discovering import NOW_MS
+from tests.support.memory_kafka import StillPulse
 
 SPOOL = Spool(folder=None, memory_bytes=4, most_bytes=1_000)
 

@@ -188,13 +188,26 @@ def test_a_record_over_the_largest_size_is_a_fragment(size: int) -> None:
     assert getattr(found, "reason", "too-large") == "too-large"
 
 
-def test_a_record_nested_too_deeply_for_its_odd_text_is_a_fragment() -> None:
-    text = b'{"eventName":"a\xff","x":' + b"[" * 20_000 + b"]" * 20_000 + b"}"
+@pytest.mark.parametrize("levels", [500, 20_000])
+@pytest.mark.parametrize("name", [b"a", b"a\xff"])
+def test_a_record_nested_too_deeply_is_a_fragment_whatever_this_python_reads(
+    levels: int, name: bytes
+) -> None:
+    text = b'{"eventName":"' + name + b'","x":' + b"[" * levels + b"]" * levels + b"}"
 
     found = read(text)
 
     assert isinstance(found, Broken)
     assert found.reason == "too-deep"
+
+
+def test_brackets_in_strings_and_beside_each_other_make_no_record_deep() -> None:
+    deepest = b"[" * 499 + b"]" * 499
+
+    assert isinstance(read(a_record(x="[{" * 5_000, y=[{}] * 5_000)), RawEvent)
+    text = record_text(a_record(x=0))
+    assert b'"x":0' in text
+    assert isinstance(read(text.replace(b'"x":0', b'"x":' + deepest)), RawEvent)
 
 
 @pytest.mark.parametrize(

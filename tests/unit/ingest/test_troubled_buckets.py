@@ -7,10 +7,10 @@ import pytest
 
 from opstrail_ingest.fetched import Fetched, ObjectUnavailable
 from opstrail_ingest.troubled_buckets import CalmReader
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Pulse
 from opstrail_schemas.messages import FileNotice
 from tests.support.figures import Figure
+from tests.support.memory_kafka import StillPulse
 from tests.support.splitting import a_notice
 
 SOUND_S = 0.05  # what an object costs that can be read

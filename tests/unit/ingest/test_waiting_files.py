@@ -5,10 +5,10 @@ import pytest
 
 from opstrail_ingest.retries import Retries
 from opstrail_ingest.waiting_files import WaitingFiles
-from opstrail_runtime.memory import MemoryKafka, MemoryLog, StillPulse
 from opstrail_schemas.messages import DeadLetter, FileNotice
 from opstrail_schemas.topics import TopicName
 from tests.support.discovering import LETTERS, NOW_MS
+from tests.support.memory_kafka import MemoryKafka, MemoryLog, StillPulse
 
 KEY = "split:trail/a.json.gz"
 

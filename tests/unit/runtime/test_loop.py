@@ -10,10 +10,10 @@ from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.crash_marks import mark_of
 from opstrail_runtime.errors import LeaseLost, OutcomeUnknown, Refused, Unavailable
 from opstrail_runtime.loop import Limits, Loop, OffsetsMissing, OurBug, TooManyRefused
-from opstrail_runtime.memory import MemoryKafka, MemorySource, MemoryWriter
 from opstrail_runtime.source import Batch, Committed, Lease
 from opstrail_runtime.stage import Commit, Output, Partition, Pulse, Record
 from opstrail_schemas.topics import TopicName
+from tests.support.memory_kafka import MemoryKafka, MemorySource, MemoryWriter
 
 IN, OUT = TopicName.EVENTS_RAW, TopicName.EVENTS_ENRICHED
 

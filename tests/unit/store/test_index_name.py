@@ -1,5 +1,7 @@
 """The event's own time decides on its index."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from opstrail_store.index_name import IndexNames, is_expired
@@ -38,3 +40,23 @@ def test_index_of_an_event(time, month, day):
 )
 def test_only_what_is_older_than_the_horizon_is_expired(time, horizon, expired):
     assert expired == is_expired(time, horizon)
+
+
+@pytest.mark.parametrize(
+    ("index", "times"),
+    [
+        ("x-events-v1-2024.02", ("2024-02-01", "2024-03-01")),
+        ("x-events-v1-2024.12", ("2024-12-01", "2025-01-01")),
+        ("x-events-v1-2024.12.31", ("2024-12-31", "2025-01-01")),
+        ("x-events-v1-undated", None),
+        ("x-events-v1-2024.13", None),
+        ("y-events-v1-2024.02", None),
+    ],
+)
+def test_an_index_tells_its_time_by_its_name(index, times):
+    found = IndexNames("x", "day").times_of(index)
+
+    days = found and tuple(
+        datetime.fromtimestamp(ms / 1000, UTC).date().isoformat() for ms in found
+    )
+    assert times == days

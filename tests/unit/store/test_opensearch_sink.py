@@ -18,13 +18,13 @@ from opensearchpy.exceptions import (
 
 from opstrail_runtime.backoff import Backoff
 from opstrail_runtime.errors import LeaseLost
-from opstrail_runtime.memory import StillPulse
 from opstrail_store.bulk_response import AlreadyThere, Reject, Retry, Stop, Stored
 from opstrail_store.content import Content
 from opstrail_store.document import Delivery
 from opstrail_store.opensearch_errors import OpenSearchRefuses, verdict_of
 from opstrail_store.opensearch_sink import LOWEST_VERSION, Conflict, OpenSearchSink, Write
 from tests.support.fake_opensearch import FakeOpenSearch, status_error
+from tests.support.memory_kafka import StillPulse
 
 
 @pytest.fixture

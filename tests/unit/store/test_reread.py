@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from opstrail_runtime.errors import OutcomeUnknown, Unavailable
-from opstrail_runtime.memory import MemoryKafka, MemoryLog, MemoryWriter, StillPulse
 from opstrail_runtime.stage import Partition
 from opstrail_schemas.facts import digest_of, version_of
 from opstrail_schemas.messages import Account, StackFact
@@ -19,6 +18,7 @@ from opstrail_store.reread import Reread
 from opstrail_store.stored_documents import Known
 from tests.support.enriched import a_raw, an_enriched
 from tests.support.enriching import AN_ACCOUNT, RAW, STACK_FACT
+from tests.support.memory_kafka import MemoryKafka, MemoryLog, MemoryWriter, StillPulse
 
 
 @dataclass

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from opstrail_runtime.memory import StillPulse
 from opstrail_runtime.stage import Partition, Record
 from opstrail_schemas.codec import Codec, UnknownSchema
 from opstrail_schemas.messages import DeadLetter, EnrichedEvent, TrailFile
@@ -14,6 +13,7 @@ from opstrail_store.index_name import IndexNames
 from opstrail_store.opensearch_sink import Conflict, Final, Write
 from opstrail_store.store_stage import Codecs, StoreStage
 from tests.support.enriched import JAN_2, a_raw, an_enriched
+from tests.support.memory_kafka import StillPulse
 
 ENRICHED = Partition(TopicName.EVENTS_ENRICHED, 0)
 REPAIRED = Partition(TopicName.EVENTS_REPAIRED, 0)
@@ -59,13 +59,12 @@ def stage(sink):
     return a_stage(sink)
 
 
-def a_stage(sink, horizon_ms=None, check_setup=lambda: None):
+def a_stage(sink, horizon=lambda: None):
     return StoreStage(
         sink=sink,
         codecs=CODECS,
         names=IndexNames(),
-        horizon_ms=horizon_ms,
-        check_setup=check_setup,
+        horizon=horizon,
         now_ms=lambda: 77,
     )
 
@@ -184,7 +183,7 @@ def test_a_refused_ledger_row_is_a_dead_letter(stage, sink):
 
 
 def test_what_retention_closed_is_not_written(sink):
-    stage = a_stage(sink, horizon_ms=JAN_2 + 1)
+    stage = a_stage(sink, horizon=lambda: JAN_2 + 1)
 
     commit = worked(stage, enriched_record())
 
@@ -192,9 +191,19 @@ def test_what_retention_closed_is_not_written(sink):
     assert {ENRICHED: 6} == commit.offsets
 
 
+def test_retention_may_close_a_period_while_the_store_runs(sink):
+    horizons = iter([None, JAN_2 + 1])
+    stage = a_stage(sink, horizon=lambda: next(horizons))
+
+    worked(stage, enriched_record())
+    worked(stage, enriched_record())
+
+    assert 1 == len(sink.writes)
+
+
 def test_the_set_up_is_checked_before_the_first_record(sink):
     asked = []
-    stage = a_stage(sink, check_setup=lambda: asked.append(1))
+    stage = a_stage(sink, horizon=lambda: asked.append(1))
 
     stage.restore([ENRICHED], StillPulse())
     stage.forget([ENRICHED])

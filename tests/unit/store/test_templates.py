@@ -22,6 +22,7 @@ from opstrail_store.templates import (
     layout_of,
     mapping_version_of,
     templates,
+    with_horizon,
 )
 
 ALL = templates(IndexNames("x"), Layout("day", 3, 5), replicas="0-1")
@@ -38,6 +39,13 @@ def below(prefix: str) -> set[str]:
 def test_the_events_template_remembers_the_layout():
     assert Layout("day", 3, 5) == layout_of(ALL["x-events"])
     assert MAPPING_VERSION == mapping_version_of(ALL["x-events"])
+
+
+def test_a_horizon_is_remembered_with_its_time_and_changes_nothing_else():
+    closed = with_horizon(ALL["x-events"], 7, 8)
+
+    assert Layout("day", 3, 7, 8) == layout_of(closed)
+    assert templates(IndexNames("x"), Layout("day", 3, 7, 8), replicas="0-1")["x-events"] == closed
     assert 0 == mapping_version_of({})
 
 

@@ -272,6 +272,9 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- if has .role (list "discover" "split") }}
 {{- $_ := set $env "OPSTRAIL_DISCOVER__ALLOWED_BUCKETS" (toJson $v.source.allowedBuckets) }}
 {{- end }}
+{{- if eq .role "retention" }}
+{{- $_ := set $env "OPSTRAIL_STORE__KEEP_DAYS" (toString $v.retention.keepDays) }}
+{{- end }}
 {{- if eq .role "discover" }}
 {{- with $v.source.queueUrl }}{{- $_ := set $env "OPSTRAIL_DISCOVER__QUEUE_URL" . }}{{- end }}
 {{- end }}

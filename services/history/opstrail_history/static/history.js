@@ -43,7 +43,7 @@ async function open(link, { push = true } = {}) {
     tell("The server does not answer.");
     return;
   }
-  if (answer.status === 401) { location.href = "/sign-in"; return; }
+  if (answer.status === 401) { location.href = `/sign-in?to=${encodeURIComponent(url.search.slice(1))}`; return; }
   // The server's own page, in which every text is escaped.
   const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
   if (turn !== opened) return;

@@ -82,7 +82,7 @@ class MemorySource:
         """Let the next poll see partitions come and go."""
         self._next.append(Changes(tuple(assigned), tuple(revoked)))
 
-    def poll(self, *, timeout_s: float, most_records: int) -> Batch:  # noqa: ARG002 - never waits
+    def poll(self, *, timeout_s: float, most_records: int) -> Batch:
         """Return records of partitions that were begun."""
         if self._next:
             came = self._next.pop(0)

@@ -1,13 +1,16 @@
-"""The aliases that history reads (PURE)."""
+"""What store calls what it keeps in OpenSearch, for whoever reads it (PURE)."""
 
 from dataclasses import dataclass
 
+DEFAULT_PREFIX = "opstrail"
+PREFIX_PATTERN = r"^[a-z0-9][a-z0-9-]{0,60}$"
+
 
 @dataclass(frozen=True, slots=True)
-class IndexNames:
-    """Names under a prefix, as store has them."""
+class IndexAliases:
+    """The aliases under a prefix. Behind them indices come and go."""
 
-    prefix: str = "opstrail"
+    prefix: str = DEFAULT_PREFIX
 
     @property
     def events(self) -> str:
