@@ -16,8 +16,22 @@ needs "${PYTHON:-python3} -c 'import ensurepip, venv'" python3-venv
 
 # The browser of the page's tests: Playwright's own download is not to be had behind every mirror.
 needs "command -v chromium || command -v chromium-browser || command -v google-chrome" chromium
-# promtool tests the alerts, and a real Prometheus scrapes in the tests.
-needs "command -v promtool" prometheus
+
+# promtool tests the alerts, and a real Prometheus scrapes in the tests. Unpacked below build/ and
+# not installed: the package's installation would start a Prometheus that stays.
+unpacked=build/prometheus
+if ! command -v promtool >/dev/null 2>&1 && [ ! -x "$unpacked/usr/bin/promtool" ]; then
+	fetched=$(mktemp -d)
+	if (
+		cd "$fetched" || exit 1
+		apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }
+	) >&2 && mkdir -p "$unpacked" && dpkg -x "$fetched"/prometheus_*.deb "$unpacked"; then
+		echo "unpacked Debian's prometheus and promtool into $unpacked" >&2
+	else
+		echo "please install: promtool and prometheus (not to be had here)" >&2
+	fi
+	rm -rf "$fetched"
+fi
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then

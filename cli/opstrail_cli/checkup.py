@@ -7,13 +7,18 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    ResourceType,
+)
 from httpx2 import HTTPError
 
 from opstrail_cli.findings import (
     Finding,
     bad,
     good,
+    of_broker,
     of_clock,
     of_disk,
     of_lag,
@@ -69,11 +74,26 @@ def kafka(settings: KafkaSettings, role: Role) -> Iterator[Finding]:
     yield good("kafka", f"cluster {cluster.cluster_id}, {brokers} broker(s)")
     if brokers < 3:  # noqa: PLR2004 - what replication needs
         yield warning("kafka", f"{brokers} broker(s)", "three keep every record through a loss")
+    yield from _broker(admin, next(iter(cluster.brokers)))
     topics = KafkaTopics(admin, settings)
     yield from _topics(topics, settings)
     if not topics.missing():
         yield from _rights(admin, settings, role)
-        yield from _lags(settings)
+        yield from _lags(settings, role)
+
+
+def _broker(admin: AdminClient, number: int) -> Iterator[Finding]:
+    asked_for = ConfigResource(ResourceType.BROKER, str(number))
+    try:
+        told = admin.describe_configs([asked_for], request_timeout=PATIENCE_S)[asked_for].result()
+    except KafkaException as error:
+        yield warning(
+            "kafka",
+            f"version and settings of the brokers may not be seen: {error.args[0].str()}",
+            "kafka-acls --add --allow-principal User:NAME --cluster --operation DescribeConfigs",
+        )
+        return
+    yield from of_broker({name: entry.value for name, entry in told.items()})
 
 
 def _topics(topics: KafkaTopics, settings: KafkaSettings) -> Iterator[Finding]:
@@ -142,13 +162,17 @@ def _camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def _lags(settings: KafkaSettings) -> Iterator[Finding]:
+def _lags(settings: KafkaSettings, role: Role) -> Iterator[Finding]:
+    """Tell the lag of those services whose lag this role may see."""
     lags = new_lags(settings)
-    for role, topics in _READS.items():
+    groups = {acl.name for acl in acls(role) if acl.kind is Kind.GROUP}
+    for other, topics in _READS.items():
+        if f"opstrail.{other}" not in groups:
+            continue
         try:
-            yield of_lag(role, lags.lag(group_id(settings, role), topics))
+            yield of_lag(other, lags.lag(group_id(settings, other), topics))
         except (Unavailable, Refused) as error:
-            yield warning("lag", f"{role}: {error}", "see what is said of topics and acls")
+            yield warning("lag", f"{other}: {error}", "see what is said of topics and acls")
 
 
 def registry(settings: RegistrySettings) -> Iterator[Finding]:
@@ -180,28 +204,52 @@ def opensearch(settings: SetupSettings) -> Iterator[Finding]:
     try:
         with translated():
             version = client.info()["version"]["number"]
-            disks = client.cat.allocation(params={"format": "json"})
-            state = client.cluster.get_settings(params={"flat_settings": "true"})
-            before = time.time()
-            nodes = client.nodes.stats(metric="os")["nodes"].values()
-            after = time.time()
     except (Unavailable, Refused) as error:
         yield bad("opensearch", str(error), "check OPSTRAIL_OPENSEARCH__URL, __CA_FILE and login")
         return
     yield of_opensearch_version(str(version))
-    for each in disks:
-        if each.get("disk.percent") is not None:
-            yield of_disk(each["node"], int(each["disk.percent"]))
-    for scope in ("persistent", "transient"):
-        for name in ("cluster.blocks.read_only", "cluster.blocks.read_only_allow_delete"):
-            if str(state[scope].get(name)).lower() == "true":
-                yield bad("opensearch", f"{name} is set", f"PUT _cluster/settings: {name} = null")
+    for what, look in (("disks", _disks), ("blocks", _blocks), ("clocks", _clocks)):
+        try:
+            with translated():
+                yield from look(client)
+        except Refused as error:
+            # Services do not need it.
+            yield warning(
+                "opensearch", f"{what} may not be seen: {error}", "docs/security.md: doctor"
+            )
+    yield from _templates(settings, client)
+
+
+def _disks(client: Any) -> list[Finding]:
+    found = client.cat.allocation(params={"format": "json"})
+    return [
+        of_disk(each["node"], int(each["disk.percent"]))
+        for each in found
+        if each.get("disk.percent") is not None
+    ]
+
+
+def _blocks(client: Any) -> list[Finding]:
+    state = client.cluster.get_settings(params={"flat_settings": "true"})
+    return [
+        bad("opensearch", f"{name} is set", f"PUT _cluster/settings: {name} = null")
+        for scope in ("persistent", "transient")
+        for name in ("cluster.blocks.read_only", "cluster.blocks.read_only_allow_delete")
+        if str(state[scope].get(name)).lower() == "true"
+    ]
+
+
+def _clocks(client: Any) -> list[Finding]:
+    before = time.time()
+    nodes = client.nodes.stats(metric="os")["nodes"].values()
+    after = time.time()
+    found = []
     for node in nodes:
         theirs = node["timestamp"] / 1000
-        off = min(abs(theirs - before), abs(theirs - after))
         inside = before <= theirs <= after
-        yield of_clock(0.0 if inside else off, f"OpenSearch's node {node['name']}")
-    yield from _templates(settings, client)
+        off = 0.0 if inside else min(abs(theirs - before), abs(theirs - after))
+        found.append(of_clock(off, f"OpenSearch's node {node['name']}"))
+    return found
 
 
 def _templates(settings: SetupSettings, client: Any) -> Iterator[Finding]:

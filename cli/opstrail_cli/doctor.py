@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import click
 from rich.console import Console
@@ -17,6 +17,15 @@ from opstrail_runtime.log_text import printable
 from opstrail_runtime.settings import WrongSettings
 from opstrail_store.settings import SetupSettings
 
+# What each role speaks to: the rest its credentials need not reach.
+_AREAS: Mapping[Role, frozenset[str]] = {
+    Role.DISCOVER: frozenset({"aws"}),
+    Role.SPLIT: frozenset({"aws"}),
+    Role.ENRICH: frozenset(),
+    Role.STORE: frozenset({"opensearch"}),
+    Role.IMPORTS: frozenset(),
+    Role.OPERATORS: frozenset({"aws", "opensearch"}),
+}
 _COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
 
 
@@ -26,14 +35,15 @@ _COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
     type=click.Choice([role.value for role in Role]),
     default=Role.OPERATORS.value,
     show_default=True,
-    help="Whose rights the credentials are held against.",
+    help="Who one is: what that role speaks to is looked at, and whether it may what it needs to.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(*, role: str, as_json: bool) -> None:
     """Look at everything that opstrail depends on; each finding comes with the line that mends it.
 
-    Brokers, topics, rights, lag, the registry and its schemas, OpenSearch with its templates, disks
-    and clock, the queue and the buckets. Changes nothing. Ends with 1 where something is bad.
+    Brokers with their version and settings, topics, rights, lag, the registry and its schemas,
+    OpenSearch with its templates, disks and clock, the queue and the buckets. Changes nothing. Ends
+    with 1 where something is bad.
     """
     found = list(_findings(Role(role)))
     if as_json or not sys.stdout.isatty():
@@ -51,7 +61,10 @@ def _findings(role: Role) -> Iterator[Finding]:
     else:
         yield from _all_of("kafka", checkup.kafka(ingest.kafka, role))
         yield from _all_of("registry", checkup.registry(ingest.registry))
-        yield from _all_of("aws", checkup.aws(ingest))
+        if "aws" in _AREAS[role]:
+            yield from _all_of("aws", checkup.aws(ingest))
+    if "opensearch" not in _AREAS[role]:
+        return
     try:
         store = SetupSettings()
     except WrongSettings as error:

@@ -1,10 +1,14 @@
 """What `opstrail doctor` finds, and how it is told (PURE)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 Level = Literal["good", "warning", "bad"]
+# Clients are told no version: a setting of brokers that came with the oldest that is supported.
+OLDEST_KAFKA, SINCE_OLDEST_KAFKA = "3.6", "transaction.partition.verification.enable"
+OFFSETS_KEPT_MIN = 90 * 24 * 60
+LONGEST_TRANSACTION_MS = 30_000
 OLDEST_OPENSEARCH = (2, 19)
 MOST_CLOCK_DIFFERENCE_S = 5.0
 DISK_WARNING, DISK_BAD = 80, 90
@@ -43,6 +47,32 @@ def warning(area: str, what: str, mend: str) -> Finding:
 def exit_code(findings: Sequence[Finding]) -> int:
     """Return 1 where something is bad, else 0: warnings are for people."""
     return int(any(each.level == "bad" for each in findings))
+
+
+def of_broker(told: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Judge the settings of a broker, by their names."""
+    if SINCE_OLDEST_KAFKA in told:
+        yield good("kafka", f"version {OLDEST_KAFKA} or later")
+    else:
+        yield bad(
+            "kafka",
+            f"older than {OLDEST_KAFKA}: brokers know no {SINCE_OLDEST_KAFKA}",
+            f"upgrade Kafka to {OLDEST_KAFKA} or later",
+        )
+    kept = int(told.get("offsets.retention.minutes") or OFFSETS_KEPT_MIN)
+    if kept < OFFSETS_KEPT_MIN:
+        yield warning(
+            "kafka",
+            f"a service that stands still for {kept / 1440:.0f} days loses its place",
+            f"offsets.retention.minutes={OFFSETS_KEPT_MIN} on the brokers",
+        )
+    longest = int(told.get("transaction.max.timeout.ms") or LONGEST_TRANSACTION_MS)
+    if longest < LONGEST_TRANSACTION_MS:
+        yield bad(
+            "kafka",
+            f"transactions may take {longest} ms only",
+            f"transaction.max.timeout.ms={LONGEST_TRANSACTION_MS} or more on the brokers",
+        )
 
 
 def of_opensearch_version(text: str) -> Finding:

@@ -95,6 +95,7 @@ def test_a_healthy_installation_is_found_healthy(
 
     assert {} == bad(found)
     assert 0 == code
+    assert "version 3.6 or later" in json.dumps([each for each in found if each["area"] == "kafka"])
     assert {
         *("kafka", "topics", "acls", "lag", "registry", "schemas", "opensearch", "clock"),
         *("templates", "sqs", "s3"),
@@ -137,6 +138,41 @@ def test_an_installation_that_is_broken_everywhere_is_told_what_mends_it(
     assert "opstrail store setup --execute" in text
     assert "no-such-bucket-of-ours" in text
     assert {"topics", "templates", "s3", "sqs"} == wrong.keys()
+
+
+@pytest.mark.parametrize(
+    ("role", "sees"),
+    [
+        ("discover", {"sqs", "s3"}),
+        ("split", {"sqs", "s3"}),
+        ("enrich", set()),
+        ("store", {"opensearch", "templates", "clock"}),
+    ],
+)
+@pytest.mark.usefixtures("aws_credentials")
+def test_in_a_services_pod_it_looks_at_what_that_service_is_told_of(
+    environment: dict[str, str],
+    own: Installed,
+    servers: Servers,
+    role: str,
+    sees: set[str],
+) -> None:
+    boto3.client("s3", endpoint_url=servers.addresses.aws).create_bucket(Bucket=own.name)
+    queue = boto3.client("sqs", endpoint_url=servers.addresses.aws).create_queue(QueueName=own.name)
+    told = {
+        **environment,
+        "OPSTRAIL_DISCOVER__QUEUE_URL": queue["QueueUrl"],
+        "OPSTRAIL_DISCOVER__ALLOWED_BUCKETS": json.dumps([own.name]),
+    }
+    if "opensearch" not in sees:
+        del told["OPSTRAIL_OPENSEARCH__URL"]
+
+    code, found = doctor("--role", role, **told)
+
+    assert {} == bad(found)
+    assert 0 == code
+    always = {"kafka", "topics", "acls", "lag", "registry", "schemas"}
+    assert always | sees == {each["area"] for each in found}
 
 
 def test_servers_that_are_away_are_named_with_the_setting_to_look_at() -> None:

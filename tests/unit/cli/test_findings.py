@@ -20,6 +20,36 @@ def test_versions_of_opensearch(version: str, level: str) -> None:
     assert level == findings.of_opensearch_version(version).level
 
 
+_BROKER = {
+    findings.SINCE_OLDEST_KAFKA: "true",
+    "offsets.retention.minutes": "129600",
+    "transaction.max.timeout.ms": "900000",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "levels"),
+    [
+        ({}, ["good"]),
+        ({"offsets.retention.minutes": "10080"}, ["good", "warning"]),
+        ({"transaction.max.timeout.ms": "10000"}, ["good", "bad"]),
+        # One that does not say: nothing is made up.
+        ({"offsets.retention.minutes": None, "transaction.max.timeout.ms": None}, ["good"]),
+    ],
+)
+def test_settings_of_brokers(changed: dict[str, str | None], levels: list[str]) -> None:
+    found = list(findings.of_broker({**_BROKER, **changed}))
+
+    assert levels == [each.level for each in found]
+    assert all(each.mend for each in found[1:])
+
+
+def test_a_kafka_that_is_too_old_is_told_by_a_setting_that_it_does_not_know() -> None:
+    (found,) = findings.of_broker({"transaction.max.timeout.ms": "900000"})
+
+    assert ("bad", "upgrade Kafka to 3.6 or later") == (found.level, found.mend)
+
+
 @pytest.mark.parametrize(
     ("percent", "level"), [(0, "good"), (79, "good"), (80, "warning"), (90, "bad"), (100, "bad")]
 )

@@ -113,11 +113,14 @@ def test_state_is_restored_before_the_first_record_and_dropped_when_a_partition_
 
 
 def test_it_is_ready_once_the_state_of_its_share_is_restored_and_not_before() -> None:
-    loop = a_loop(a_broker(b"a"), Copying())
     at_restore: list[bool] = []
-    restore = loop.stage.restore
-    loop.stage.restore = lambda *told: (at_restore.append(loop.ready), restore(*told))[1]  # type: ignore[func-returns-value, method-assign]
 
+    class Looking(Copying):
+        def restore(self, partitions: Sequence[Partition], pulse: Pulse) -> None:
+            at_restore.append(loop.ready)
+            super().restore(partitions, pulse)
+
+    loop = a_loop(a_broker(b"a"), Looking())
     before = loop.ready
     steps(loop)
 
