@@ -22,14 +22,12 @@ import boto3
 import psutil
 
 from opstrail_local.credentials import CREDENTIALS
-from tests.support.faulting.looks import Looks, Read
+from tests.support.faulting.looks import Looks
 from tests.support.installed import Installed
 from tests.support.proxies.http_proxy import HttpProxy
 from tests.support.proxies.kafka_proxy import KafkaProxy
 
 LOOK_EVERY_S = 0.1
-STANDS_STILL_S = 90.0  # three times as long as a transaction may be open
-STOPS_WITHIN_S = 40.0
 FEED_EVERY_S, FED_AT_ONCE = 0.5, 5
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "discover": ("ingest", "discover"),
@@ -37,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "enrich": ("enrich",),
     "store": ("store",),
 }
+STAGES = ("split", "enrich", "store")
 # Small steps, so that there is a middle to be killed in; short waits, so that runs end.
 SMALL_STEPS = {
     "OPSTRAIL_LOOP__MOST_RECORDS": "50",
@@ -57,23 +56,13 @@ SMALL_STEPS = {
 _WORK = ("opstrail_transactions_total", "opstrail_notices_total", "opstrail_files_noticed_total")
 
 
-# The codes of a process that a signal ended: SIGTERM before it was listened to is one too.
-_ENDS: Mapping[int, frozenset[int]] = {
-    signal.SIGKILL: frozenset({-signal.SIGKILL}),
-    signal.SIGTERM: frozenset({0, -signal.SIGTERM, 128 + signal.SIGTERM}),
-}
-
-
 class DoesNotEnd(AssertionError):
     """What is waited for does not come."""
 
 
 @dataclass(slots=True)
 class Member:
-    """One slot of a role. `plan` are failpoints, armed one a start.
-
-    `sent` is the signal that should end the process now running; `mortal`: it is not started again.
-    """
+    """One slot of a role. `plan` are failpoints, armed one a start."""
 
     role: str
     number: int
@@ -84,9 +73,8 @@ class Member:
     process: psutil.Popen | None = None
     port: int = 0
     died_at: float | None = None
-    mortal: bool = False
-    sent: int | None = None
-    log_from: int = 0
+    wanted: bool = True
+    exits: Counter[int] = field(default_factory=Counter)
 
     @property
     def name(self) -> str:
@@ -95,8 +83,7 @@ class Member:
 
     def start(self, spent: Path) -> None:
         """Start the process, with the next failpoint of the plan."""
-        self.port, self.sent = _free_port(), None
-        self.log_from = self.log.stat().st_size if self.log.exists() else 0
+        self.port = _free_port()
         armed = {}
         if self.plan:
             armed = {
@@ -141,13 +128,7 @@ class Member:
 
 @dataclass(slots=True)
 class Fleet:
-    """Everything of one run.
-
-    `kills` are signals that end a process, failpoints and fencing counted; `zombies` are stalls and
-    the like, each of which may end in one process that is fenced. `idle` counts faults that came
-    when no work was on its way; `unresumed` are processes that died before they had worked again.
-    `found` is what went wrong with processes.
-    """
+    """Everything of one run. `kills` are signals that end a process, failpoints counted."""
 
     installed: Installed
     folder: Path
@@ -165,14 +146,9 @@ class Fleet:
     restarts: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     resumed_s: list[float] = field(default_factory=list)
-    stopped_s: list[float] = field(default_factory=list)
-    figures: dict[str, tuple[object, str]] = field(default_factory=dict)
-    unresumed: int = 0
-    zombies: int = 0
-    idle: int = 0
-    found: list[str] = field(default_factory=list)
+    bad_exits: list[str] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
-    longest_drain_s: float = 400.0
+    _expected_exits: Counter[str] = field(default_factory=Counter)
     _feed: list[str] = field(default_factory=list)
     _fed_at: float = 0.0
 
@@ -211,7 +187,6 @@ class Fleet:
         *,
         plan: Iterable[str] = (),
         settings: Mapping[str, str] | None = None,
-        mortal: bool = False,
     ) -> Member:
         """Start a slot. It is started again whenever it ends, until `end`."""
         member = Member(
@@ -221,7 +196,6 @@ class Fleet:
             [self.queue_url] if role == "discover" else [],
             self.folder / f"{role}.{number}.log",
             list(plan),
-            mortal=mortal,
         )
         self.members[member.name] = member
         member.start(self._spent)
@@ -245,56 +219,32 @@ class Fleet:
         )
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
-        """End a process by a signal; it is started again, unless it is mortal."""
+        """End a process by a signal; it is started again."""
         member = self.members[name]
         if member.runs:
-            self.note_idle()
+            member.send(number)
+            self._expected_exits[name] += 1
+            self.kills += 1
             self.faults[f"{signal.Signals(number).name} {member.role}"] += 1
-            self.kills += not member.mortal
-            took_s = self._ended(member, number)
-            if number == signal.SIGTERM:
-                self.stopped_s.append(took_s)
+            assert member.process is not None
+            with suppress(psutil.TimeoutExpired):
+                member.process.wait(30)
             self.tick()
 
     def stall(self, name: str, seconds: float) -> None:
         """Stop a process for so long, then let it go on: it may be a zombie by then."""
         member = self.members[name]
         if member.runs:
-            self.note_idle()
             member.send(signal.SIGSTOP)
             self.faults[f"SIGSTOP {member.role}"] += 1
-            self.zombies += 1
             self.pass_time(seconds)
             member.send(signal.SIGCONT)
 
     def retire(self, name: str) -> None:
         """Let a slot go for good, cleanly."""
         member = self.members.pop(name)
-        self.stopped_s.append(self._ended(member, signal.SIGTERM))
-        self._check_exit(member)
-
-    def note_idle(self) -> None:
-        """Count a fault that comes when no work is on its way: it shows nothing."""
-        self.idle += self.drained()
-
-    def _ended(self, member: Member, number: int) -> float:
-        """End a process; return the seconds it took. One that does not end is a finding."""
-        began = time.monotonic()
-        if member.process is None or not member.runs:
-            return 0.0
-        if member.sent != number:  # a second SIGTERM would be an order to end at once
-            member.sent = number
-            member.send(number)
-            member.send(signal.SIGCONT)
-        try:
-            member.process.wait(STOPS_WITHIN_S)
-        except psutil.TimeoutExpired:
-            name = signal.Signals(number).name
-            self.found.append(f"I8 {member.name} is there {STOPS_WITHIN_S:.0f} s after {name}")
-            member.sent = signal.SIGKILL
-            member.process.kill()
-            member.process.wait()
-        return time.monotonic() - began
+        member.wanted = False
+        _ended([member])
 
     def tick(self) -> None:
         """Start again what died, and note who works again."""
@@ -303,47 +253,37 @@ class Fleet:
             self._fed_at = now
             self.notify(self._feed[:FED_AT_ONCE])
             del self._feed[:FED_AT_ONCE]
-        for member in list(self.members.values()):
+        for member in self.members.values():
             if member.runs:
                 if member.died_at is not None and member.committed():
                     self.resumed_s.append(now - member.died_at)
                     member.died_at = None
                 continue
             self._note_exit(member)
-            if member.mortal:
-                del self.members[member.name]
-                continue
-            self.unresumed += member.died_at is not None
             member.died_at = now
             self.restarts += 1
             member.start(self._spent)
 
     def _note_exit(self, member: Member) -> None:
+        assert member.process is not None
+        code = member.process.returncode
         spent = self._spent / member.plan[0] if member.plan else None
         if spent is not None and spent.exists():
             spent.unlink()  # the same one may come once more
-            member.sent = signal.SIGKILL
-            self.kills += not member.mortal
+            self.kills += 1
             self.faults[f"failpoint {member.plan.pop(0).partition(':')[0]}"] += 1
-        elif member.sent is None and self.zombies and self._was_fenced(member):
+        elif self._expected_exits[member.name]:
+            self._expected_exits[member.name] -= 1
+        elif self._was_fenced(member):
             # A stalled process that comes back and finds its slot taken has to end.
-            self.zombies -= 1
             self.kills += 1
             self.faults["fenced"] += 1
-            return
-        self._check_exit(member)
-
-    def _check_exit(self, member: Member) -> None:
-        assert member.process is not None
-        code = member.process.returncode
-        if member.sent is None or code not in _ENDS[member.sent]:
-            self.found.append(f"I9 {member.name} ended with {code}: {_tail(member.log)}")
+        else:
+            self.bad_exits.append(f"{member.name} ended with {code}: {_tail(member.log)}")
 
     @staticmethod
     def _was_fenced(member: Member) -> bool:
-        with member.log.open("rb") as log:
-            log.seek(member.log_from)
-            return b'"Fenced"' in log.read()
+        return '"Fenced"' in _tail(member.log)
 
     @property
     def _spent(self) -> Path:
@@ -368,55 +308,32 @@ class Fleet:
             time.sleep(LOOK_EVERY_S)
         return time.monotonic() - began
 
+    def left(self) -> tuple[int, ...]:
+        """Return what is still on its way, stage by stage: less of an early one is progress."""
+        behind = self.looks.behind()
+        steps = (len(self._feed) + self.in_queue(), *(behind[role] for role in STAGES))
+        return (*steps, 0 if any(steps) else self.looks.pending_retries())
+
     def drained(self) -> bool:
         """Whether nothing is on its way any more."""
-        return (
-            not self._feed
-            and not self.in_queue()
-            and not any(self.looks.behind().values())
-            and not self.looks.pending_retries()
-        )
+        return not any(self.left())
 
-    def drain(self) -> float:
+    def drain(self, *, still_s: float = 200) -> float:
         """Wait until all is at its end; return the seconds it took.
 
-        A role that has work and moves no offset for long is a finding, also when it goes on later.
+        Raises DoesNotEnd once nothing has moved on for so long, however much there is to do.
         """
-        moved: dict[str, tuple[int, float]] = {}
-        still_s: Counter[str] = Counter()
-
-        def drained() -> bool:
+        began = time.monotonic()
+        least, moved_at = self.left(), began
+        while any(left := self.left()):
+            self.tick()
             now = time.monotonic()
-            for role, read in self.looks.progress().items():
-                done = sum(at.committed for at in read.values())
-                idle = all(at.committed >= at.end for at in read.values())
-                if idle or moved.get(role, (-1, 0.0))[0] != done:
-                    moved[role] = done, now
-                still_s[role] = max(still_s[role], int(now - moved[role][1]))
-            return self.drained()
-
-        took_s = self.until(drained, "all is at its end", within_s=self.longest_drain_s)
-        self.found += [
-            f"I8 stood still: {role} for {seconds} s"
-            for role, seconds in still_s.items()
-            if seconds > STANDS_STILL_S
-        ]
-        return took_s
-
-    def until_all_move(self, before: Mapping[str, Mapping[str, Read]], what: str) -> None:
-        """Wait until each partition that has got records since `before` is read on.
-
-        Of each role one at least must have.
-        """
-        self.until(lambda: self.all_moved(before), what, within_s=240)
-
-    def all_moved(self, before: Mapping[str, Mapping[str, Read]]) -> bool:
-        """Return whether each partition that has got records since `before` was read on."""
-        for role, now in self.looks.progress().items():
-            new = [at for at in now if now[at].end > before[role][at].committed]
-            if not new or any(now[at].committed <= before[role][at].committed for at in new):
-                return False
-        return True
+            if left < least:
+                least, moved_at = left, now
+            if now - moved_at > still_s:
+                raise DoesNotEnd(f"nothing moves for {still_s:.0f} s: {left}\n{self.told()}")
+            time.sleep(LOOK_EVERY_S)
+        return time.monotonic() - began
 
     def in_queue(self) -> int:
         """Return how many messages the queue holds, visible or not."""
@@ -425,18 +342,10 @@ class Fleet:
         return sum(int(answer["Attributes"][name]) for name in names)
 
     def end(self) -> None:
-        """Stop all processes. How they end is looked at as well."""
-        members, self.members = list(self.members.values()), {}
-        for member in members:
-            if member.runs:
-                member.sent = signal.SIGTERM
-                member.send(signal.SIGTERM)
-                member.send(signal.SIGCONT)
-            else:
-                self.restarts += not member.mortal  # as it would have been
-        for member in members:
-            self._ended(member, signal.SIGTERM)
-            self._note_exit(member)
+        """Stop all processes."""
+        for member in self.members.values():
+            member.wanted = False
+        _ended(list(self.members.values()))
 
     def logs(self) -> list[bytes]:
         """Return what all processes logged."""
@@ -447,13 +356,26 @@ class Fleet:
         behind = f"behind: {self.looks.behind()}, in the queue: {self.in_queue()}"
         behind += f", faults so far: {dict(self.faults)}"
         ends = [f"--- {m.name}\n{_tail(m.log)}" for m in self.members.values()]
-        return "\n".join([behind, *self.found, *ends])
+        return "\n".join([behind, *self.bad_exits, *ends])
 
 
 def _tail(log: Path, lines: int = 6) -> str:
     text = log.read_text(errors="replace")
     told = [line for line in text.splitlines() if '"event": "starting"' not in line]
     return "\n".join(told[-lines:])[-3_000:]
+
+
+def _ended(members: Sequence[Member]) -> None:
+    for member in members:
+        member.send(signal.SIGCONT)
+        member.send(signal.SIGTERM)
+    for member in members:
+        if member.process is not None:
+            try:
+                member.process.wait(40)
+            except psutil.TimeoutExpired:
+                member.process.kill()
+                member.process.wait()
 
 
 def _free_port() -> int:

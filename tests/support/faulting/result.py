@@ -2,11 +2,11 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tests.support.checker.expected import Expected
-from tests.support.checker.findings import fault_of, findings
+from tests.support.checker.findings import findings
 from tests.support.checker.observed import Observed
 
 COLUMNS = (
@@ -36,14 +36,6 @@ class Result:
     resumed_s: Sequence[float]
     seconds: float
     found: list[str] = field(default_factory=list)
-    left_behind: int = 0
-    """Dead letters of inputs that have nothing wrong: a passing fault made them."""
-    secrets: tuple[int, int] = (0, 0)
-    """Planted, and found anywhere."""
-    idle: int = 0
-    """Faults that came when no work was on its way."""
-    figures: Mapping[str, tuple[object, str]] = field(default_factory=dict)
-    """What only this run measures, with the goal, by name."""
 
     def row(self) -> tuple[str, ...]:
         """Return the row of the table."""
@@ -71,8 +63,6 @@ def result_of(
     seconds: float,
     others: Iterable[str] = (),
     longest_resume_s: float,
-    idle: int = 0,
-    figures: Mapping[str, tuple[object, str]] | None = None,
 ) -> Result:
     """Let the checker look at a run. `others` are findings that only the caller can have."""
     raw = Counter(message.place for message in seen.raw)
@@ -89,10 +79,6 @@ def result_of(
         resumed_s=list(seen.resumed_s),
         seconds=seconds,
         found=[*findings(expected, seen, longest_resume_s=longest_resume_s), *others],
-        left_behind=sum(fault_of(each) not in expected.faults for each in seen.letters.values()),
-        secrets=(len(expected.secrets), len(frozenset().union(*seen.leaks.values()))),
-        idle=idle,
-        figures=figures or {},
     )
 
 

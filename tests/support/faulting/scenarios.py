@@ -11,14 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import psutil
 
 from tests.support.checker.corpus import corpus, order
 from tests.support.checker.expected import expected_of
 from tests.support.faulting.fleet import Fleet
-from tests.support.faulting.looks import Read
 from tests.support.faulting.result import Result, result_of
 from tests.support.proxies import http_proxy as web
 from tests.support.proxies import kafka_proxy as wire
@@ -46,7 +42,6 @@ SESSION = {
     )
 }
 STALL_S = 13.0  # longer than both
-LEAST_EVENTS_A_S = 50  # from the files to the store; slower than that stands still
 
 Act = Callable[[Fleet, list[str], random.Random], None]
 
@@ -67,7 +62,6 @@ def carry_out(name: str, scenario: Scenario, fleet: Fleet, seed: int) -> Result:
     began = time.monotonic()
     files = corpus(seed, files=scenario.files, events=scenario.events)
     fleet.put(files)
-    fleet.longest_drain_s = max(fleet.longest_drain_s, scenario.events / LEAST_EVENTS_A_S)
     rng = random.Random(seed)
     scenario.act(fleet, list(order(list(files), seed)), rng)
     fleet.drain()
@@ -80,12 +74,11 @@ def carry_out(name: str, scenario: Scenario, fleet: Fleet, seed: int) -> Result:
         (fleet.registry, "registry"),
     ):
         fleet.faults.update({f"{what} {kind}": number for kind, number in proxy.counts.items()})
-    fleet.figures["recoveries measured"] = (
-        f"{len(fleet.resumed_s)} of {fleet.restarts} restarts; {fleet.unresumed} died again first",
-        "told",
-    )
     seen = fleet.looks.observed(
-        fleet.logs(), kills=fleet.kills, restarts=fleet.restarts, resumed_s=fleet.resumed_s
+        kills=fleet.kills,
+        restarts=fleet.restarts,
+        resumed_s=fleet.resumed_s,
+        logs=fleet.logs(),
     )
     return result_of(
         name,
@@ -94,10 +87,8 @@ def carry_out(name: str, scenario: Scenario, fleet: Fleet, seed: int) -> Result:
         seen,
         faults=fleet.faults,
         seconds=time.monotonic() - began,
-        others=fleet.found,
+        others=fleet.bad_exits,
         longest_resume_s=scenario.longest_resume_s,
-        idle=fleet.idle,
-        figures=fleet.figures,
     )
 
 
@@ -114,11 +105,6 @@ def at_every_point(fleet: Fleet, keys: list[str], rng: random.Random, *, times: 
     fleet.drain()
 
 
-def portions(keys: list[str], number: int) -> list[list[str]]:
-    """Cut keys into so many portions: each fault is given one, and so meets work."""
-    return [keys[start::number] for start in range(number)]
-
-
 def killed_and_stalled(
     fleet: Fleet, keys: list[str], rng: random.Random, *, kills: int = 24
 ) -> None:
@@ -127,14 +113,11 @@ def killed_and_stalled(
     for role in ("split", "enrich", "store"):
         for number in (0, 1):
             fleet.start(role, number)
+    fleet.feed(keys)
     names = list(fleet.members)
     todo = [*(["kill"] * kills), *(["term"] * 3), *(["stall"] * 2)]
     rng.shuffle(todo)
-    first, *rest = portions(keys, len(todo) + 1)
-    fleet.notify(first)
-    fleet.until(lambda: fleet.installed.written("events.raw") > 0, "events come")
-    for what, portion in zip(todo, rest, strict=True):
-        fleet.notify(portion)
+    for what in todo:
         name = rng.choice(names)
         match what:
             case "kill":
@@ -146,8 +129,6 @@ def killed_and_stalled(
                 fleet.stall(rng.choice(["split.0", "enrich.0", "store.1"]), STALL_S)
     for name in ("split.1", "enrich.1", "store.1"):
         fleet.retire(name)
-    longest = max(fleet.stopped_s)
-    fleet.figures["longest time from SIGTERM to the end, s"] = f"{longest:.1f}", "20"
 
 
 def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
@@ -209,91 +190,44 @@ def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None
 
 
 def without_servers(fleet: Fleet, keys: list[str], rng: random.Random, servers: Servers) -> None:
-    """F4, F8: broker and OpenSearch die, the broker stops; the disk of OpenSearch is full."""
-    first, of_search, of_block, *of_kafka = portions(keys, 6)
+    """F4, F8: the broker and OpenSearch are killed, and the disk of OpenSearch is full."""
     fleet.start_all()
-    fleet.notify(first)
-    fleet.until(lambda: fleet.installed.written("events.raw") > 0, "events come")
-    back = []
-    for number, portion in zip(
-        (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM), of_kafka, strict=True
-    ):
-        before = fleet.looks.progress()
-        process = psutil.Process(servers.pid("kafka"))
-        process.send_signal(number)
-        fleet.faults[f"{number.name} kafka"] += 1
-        fleet.notify(portion)
-        fleet.until(lambda: not _alive(process), "the broker ends")  # noqa: B023
+    fleet.feed(keys)
+    fleet.pass_time(4)
+    for _ in range(2):
+        servers.kill("kafka")
+        fleet.faults["SIGKILL kafka"] += 1
         fleet.pass_time(rng.uniform(1, 4))
-        back.append(_back(fleet, before, servers, "kafka"))
-    fleet.figures["broker back until every role works again, longest s"] = f"{max(back):.1f}", "60"
+        servers.start("kafka")
+        fleet.resumed_s.append(_until_it_moves(fleet))
     servers.kill("opensearch")
     fleet.faults["SIGKILL opensearch"] += 1
-    fleet.notify(of_search)
-    fleet.until(lambda: fleet.looks.behind()["store"] > 0, "store has work")
     fleet.pass_time(5)
-    before = fleet.looks.progress()
-    took_s = _back(fleet, before, servers, "opensearch")
-    fleet.figures["OpenSearch back until store works again, s"] = f"{took_s:.1f}", "120"
+    servers.start("opensearch")
     client, index = fleet.installed.opensearch, f"{fleet.installed.name}-*"
     block = "index.blocks.read_only_allow_delete"
     client.indices.put_settings(index=index, body={block: True})
     fleet.faults["index block"] += 1
-    fleet.notify(of_block)
-    fleet.until(lambda: fleet.looks.behind()["store"] > 0, "store has work")
     fleet.pass_time(8)
-    fleet.idle += fleet.looks.behind()["store"] == 0  # then nothing was kept from being written
     client.indices.put_settings(index=index, body={block: None})
-
-
-def _back(
-    fleet: Fleet, before: Mapping[str, Mapping[str, Read]], servers: Servers, name: str
-) -> float:
-    """Start a server again; return the seconds until every partition with work moves."""
-    began = time.monotonic()
-    servers.start(name)
-    fleet.until_all_move(before, f"work goes on after {name} came back")
-    return time.monotonic() - began
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def without_the_coordinator(
     fleet: Fleet, keys: list[str], rng: random.Random, servers: Servers, *, times: int = 2
 ) -> None:
-    """F5: of three brokers the one is killed that coordinates transactions, inside commits.
-
-    It dies within milliseconds after a commit was handed to it; whether its answer was still due
-    is seen and told.
-    """
-    first, *rest = portions(keys, times + 1)
+    """F5: of three brokers the one is killed that coordinates transactions, inside commits."""
     fleet.start_all()
-    fleet.notify(first)
-    fleet.until(lambda: fleet.installed.written("events.raw") > 0, "events come")
-    inside = 0
-    for portion in rest:
+    fleet.feed(keys)
+    fleet.pass_time(5)
+    for _ in range(times):
         broker = fleet.looks.coordinator_of(f"{fleet.installed.name}.split.0")
-        name = f"kafka-{broker}"
-        unanswered = fleet.kafka.unanswered[wire.END_TXN]
-        died = fleet.kafka.act_after(
-            wire.END_TXN,
-            servers.port(name),
-            rng.uniform(0, 0.004),
-            psutil.Process(servers.pid(name)).kill,
-        )
-        fleet.notify(portion)
-        fleet.until(died.is_set, "a commit", within_s=60)
+        seen = fleet.kafka.requests[wire.END_TXN]
+        fleet.until(lambda: fleet.kafka.requests[wire.END_TXN] > seen, "a commit", within_s=60)  # noqa: B023
+        servers.kill(f"kafka-{broker}")
         fleet.faults["SIGKILL coordinator"] += 1
         fleet.pass_time(rng.uniform(2, 8))
-        inside += fleet.kafka.unanswered[wire.END_TXN] > unanswered
-        servers.start(name)
+        servers.start(f"kafka-{broker}")
         fleet.pass_time(3)
-    fleet.figures["coordinators killed with a commit in work"] = f"{inside} of {times}", "most"
 
 
 def too_slow(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
@@ -301,7 +235,6 @@ def too_slow(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
     fleet.start("discover")
     for role in ("split", "store"):
         fleet.start(role, settings=SESSION)
-    fleet.zombies += 4
     for number in (0, 1):  # either may have all partitions that matter
         learnt, offsets = 2 + number, rng.randrange(9, 12) + 4 * number
         fleet.start(
@@ -320,101 +253,25 @@ def too_slow(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
 
 
 def with_a_node_gone(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
-    """A node is lost for good inside a transaction of split: what ran on it does not come back."""
-    first, second = portions(keys, 2)
+    """A node is lost for good: its slots are killed and do not come back."""
     fleet.start("discover")
     for role in ("split", "enrich", "store"):
-        fleet.start(role)
-    dying = f"split.after-produce:{rng.randrange(2, 5)}"
-    lost = [
-        fleet.start("split", 1, plan=[dying], mortal=True),
-        *(fleet.start(role, 1, mortal=True) for role in ("enrich", "store")),
-    ]
-    fleet.feed(first)
-    fleet.until(lambda: not lost[0].runs, "split.1 dies inside a transaction", within_s=120)
-    began = time.monotonic()
-    for member in lost[1:]:
-        fleet.kill(member.name)
-        fleet.faults[f"lost for good {member.role}"] += 1
-    fleet.faults["lost for good split"] += 1
-    before = fleet.looks.progress()
-    stuck = fleet.looks.open_partitions()
-    fleet.notify(second)
-    freed_s = works_s = 0.0
-
-    def over() -> bool:
-        nonlocal freed_s, works_s
-        now = time.monotonic() - began
-        held = fleet.looks.open_partitions()
-        # Others are open for a moment: held is what has not moved since the death.
-        if not freed_s and not any(held.get(at) == offset for at, offset in stuck.items()):
-            freed_s = now
-        if not works_s and fleet.all_moved(before):
-            works_s = now
-        return bool(freed_s and works_s)
-
-    fleet.until(over, "others take over", within_s=240)
-    fleet.idle += not stuck
-    fleet.figures["node lost for good until every partition is read on, s"] = f"{works_s:.1f}", "45"
-    fleet.figures["last stable offset free after a death inside a transaction, s"] = (
-        f"{freed_s:.1f}",
-        "40: the transaction's 30 and 10",
-    )
+        for number in (0, 1):
+            fleet.start(role, number)
+    fleet.feed(keys)
+    fleet.pass_time(rng.uniform(5, 7))
+    for role in ("split", "enrich", "store"):
+        member = fleet.members.pop(f"{role}.1")
+        member.wanted = False
+        member.send(signal.SIGKILL)
+        assert member.process is not None
+        member.process.wait()
+        fleet.faults[f"lost for good {role}"] += 1
 
 
-def with_a_full_disk(fleet: Fleet, keys: list[str], rng: random.Random, servers: Servers) -> None:
-    """F13: the disk of the broker takes not a byte more, so that it ends; then there is room again.
-
-    A limit on the size of files does it without a disk of its own: writes fail, as on a full one.
-    """
-    first, second = portions(keys, 2)
-    fleet.start_all()
-    fleet.notify(first)
-    fleet.until(lambda: fleet.installed.written("events.raw") > 0, "events come")
-    before = fleet.looks.progress()
-    broker = psutil.Process(servers.pid("kafka"))
-    broker.rlimit(psutil.RLIMIT_FSIZE, (1, psutil.RLIM_INFINITY))
-    fleet.notify(second)
-    fleet.until(lambda: not _alive(broker), "the broker ends, its disk being full")
-    fleet.faults["disk of kafka full"] += 1
-    fleet.pass_time(rng.uniform(3, 6))
-    took_s = _back(fleet, before, servers, "kafka")
-    fleet.figures["broker back from a full disk until every role works again, s"] = (
-        f"{took_s:.1f}",
-        "60",
-    )
-
-
-AHEAD = {"discover": "+1h", "split": "+1d", "enrich": "+25h", "store": "+1d"}
-BEHIND = {"discover": "-1d", "split": "-1h", "enrich": "-1d", "store": "-25h"}
-
-
-def with_wrong_clocks(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
-    """F14: each process has a clock of its own, hours and days ahead; then each jumps back."""
-    first, second = portions(keys, 2)
-    for role, ahead in AHEAD.items():
-        fleet.start(role, settings=_clock(ahead))
-        fleet.faults[f"clock {ahead} {role}"] += 1
-    fleet.notify(first)
-    fleet.until(lambda: fleet.installed.stored() > 0, "events are stored")
-    for role, behind in BEHIND.items():
-        member = fleet.members[f"{role}.0"]
-        member.environment = {**member.environment, **_clock(behind)}
-        fleet.kill(member.name)
-        fleet.faults[f"clock {behind} {role}"] += 1
-    fleet.notify(second)
-
-
-def _clock(offset: str) -> dict[str, str]:
-    """Return settings that make all of a process, librdkafka too, see another time of day."""
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    assert found, "libfaketime is not there: apt-get install faketime"
-    return {
-        "LD_PRELOAD": str(found[0]),
-        "FAKETIME": offset,
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DISABLE_SHM": "1",
-    }
+def _until_it_moves(fleet: Fleet) -> float:
+    before = fleet.looks.behind()
+    return fleet.until(lambda: fleet.looks.behind() != before, "work goes on", within_s=120)
 
 
 def total(results: Sequence[Result]) -> Counter[str]:
