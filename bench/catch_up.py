@@ -51,7 +51,7 @@ def test_catch_up_with_a_million_facts(servers: Servers, tmp_path: Path, figure:
                     for fact in _facts(start, start + AT_ONCE)
                 ),
             )
-        seconds, peak, _ = _until_ready(own, "enrich")
+        seconds, _, peak, _ = _until_ready(own, "enrich")
 
     figure(
         f"catch-up with {FACTS:,} facts (machine: {os.cpu_count()} cores, "
@@ -87,7 +87,7 @@ def test_catch_up_with_a_ledger_of_a_million_files(
                     for number, name in enumerate(names)
                 ),
             )
-        seconds, peak, said = _until_ready(own, "ingest", "split")
+        seconds, cpu_s, peak, said = _until_ready(own, "ingest", "split")
 
     restored = [json.loads(line) for line in said.splitlines() if "state restored" in line]
     assert sum(each["entries"] for each in restored) == FILES
@@ -97,12 +97,12 @@ def test_catch_up_with_a_ledger_of_a_million_files(
         f"{sum(each['seconds'] for each in restored):.1f} s",
         "at most 10 s",
     )
-    figure("split started, until ready", f"{seconds:.1f} s", "stated")
+    figure("split started, until ready", f"{seconds:.1f} s, {cpu_s:.1f} s of CPU", "stated")
     figure("split with it, peak of memory", f"{peak / 2**20:.0f} MiB", "stated")
 
 
-def _until_ready(own: Installed, *role: str) -> tuple[float, int, str]:
-    """Start a service; return the seconds until it is ready, its peak of memory, what it said."""
+def _until_ready(own: Installed, *role: str) -> tuple[float, float, int, str]:
+    """Start a service; return seconds until it is ready, of CPU, peak of memory, what it said."""
     (port,) = ports.pick(1, wanted=(), rng=random.Random())
     began = time.monotonic()
     service = own.start(*role, OPSTRAIL_TELEMETRY__PORT=str(port))
@@ -111,9 +111,11 @@ def _until_ready(own: Installed, *role: str) -> tuple[float, int, str]:
             assert service.process.poll() is None, service.err.read_text()
             time.sleep(LOOK_EVERY_S)
         seconds, peak = time.monotonic() - began, peak_bytes(service.process.pid)
+        of_process = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2]
+        cpu_s = sum(map(int, of_process.split()[11:13])) / os.sysconf("SC_CLK_TCK")
     finally:
         service.stop()
-    return seconds, peak, service.err.read_text()
+    return seconds, cpu_s, peak, service.err.read_text()
 
 
 def _facts(start: int, end: int) -> Iterator[StackFact]:

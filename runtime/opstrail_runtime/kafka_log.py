@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from opstrail_runtime.errors import Unavailable
 from opstrail_runtime.kafka_errors import PERMANENT, error_of, settled, translated
-from opstrail_runtime.kafka_source import place_of, record_of
+from opstrail_runtime.kafka_source import place_of, record_at
 from opstrail_runtime.stage import Partition, Pulse, Record
 from opstrail_runtime.topic_names import TopicNames
 from opstrail_schemas.topics import TopicName
@@ -136,9 +136,8 @@ class KafkaLog:
             return
         consumer = self._idle.pop() if self._idle else self._new_consumer()
         try:
-            consumer.assign(
-                [TopicPartition(self._names.full(partition.topic), partition.number, start)]
-            )
+            full = self._names.full(partition.topic)
+            consumer.assign([TopicPartition(full, partition.number, start)])
             silent_s = 0.0
             while self._positions[partition] < end:
                 messages = consumer.consume(MOST_AT_ONCE, POLL_S)
@@ -148,8 +147,8 @@ class KafkaLog:
                 for message in messages:
                     error = message.error()
                     if error is None:
-                        record = record_of(message, self._names)
-                        if record.partition == partition:
+                        if message.partition() == partition.number and message.topic() == full:
+                            record = record_at(message, partition)
                             self._positions[partition] = record.offset + 1
                             yield record
                     elif error.code() == _END:

@@ -1,6 +1,7 @@
 """A consumer group member on librdkafka: the real `Source`."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -42,9 +43,9 @@ def place_of(message: Message, names: TopicNames) -> tuple[Partition, int]:
     return Partition(names.short(full), number), offset
 
 
-def record_of(message: Message, names: TopicNames) -> Record:
-    """Return a Kafka message as a record."""
-    partition, offset = place_of(message, names)
+def record_at(message: Message, partition: Partition) -> Record:
+    """Return a Kafka message of that partition as a record."""
+    offset = cast("int", message.offset())
     return Record(partition, offset, message.key(), message.value(), message.timestamp()[1])
 
 
@@ -148,11 +149,11 @@ class KafkaSource:
         """Return the records that were kept."""
         records = []
         for message in self._stash:
+            at, offset = place_of(message, self._names)
             if message.error() is None:
-                records.append(record_of(message, self._names))
+                records.append(record_at(message, at))
             else:
-                at, end = place_of(message, self._names)
-                self._ends[at] = end
+                self._ends[at] = offset
         self._stash = []
         return [record for record in records if record.partition in self._begun]
 

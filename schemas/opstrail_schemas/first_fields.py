@@ -35,22 +35,24 @@ class FirstFields:
         found: list[Any] = []
         try:
             for wanted, nullable, is_text, symbols in self._fields:
-                content: Any = None
-                if nullable and value[at] != _VALUE:
-                    if value[at]:
-                        return None
+                if nullable:
                     at += 1
-                else:
-                    content, at = _number_at(value, at + nullable)
-                    if is_text:
-                        start, at = at, at + content
-                        if content < 0 or at > len(value):
+                    if value[at - 1] != _VALUE:
+                        if value[at - 1]:
                             return None
-                        content = value[start:at] if wanted else None
-                    elif symbols:
-                        content = symbols[content]
+                        if wanted:
+                            found.append(None)
+                        continue
+                number, at = _number_at(value, at)
+                if not is_text:
+                    if wanted:
+                        found.append(symbols[number] if symbols else number)
+                    continue
+                start, at = at, at + number
+                if number < 0 or at > len(value):
+                    return None
                 if wanted:
-                    found.append(content)
+                    found.append(value[start:at])
         except LookupError:
             return None
         return found
@@ -75,6 +77,8 @@ def _form(avro_type: Any) -> tuple[bool, bool, dict[int, str] | None]:
 def _number_at(value: bytes, at: int) -> tuple[int, int]:
     """Return a number and where it ends: seven bits a byte, the lowest first, the sign lowest."""
     byte = value[at]
+    if byte <= _SEVEN_BITS:
+        return (byte >> 1) ^ -(byte & 1), at + 1
     number, shift = byte & _SEVEN_BITS, 7
     while byte > _SEVEN_BITS:
         if shift > _LONGEST_NUMBER_BITS:
