@@ -8,6 +8,7 @@ that share is restored.
 import platform
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -25,6 +26,13 @@ LIVE_WITHIN_S = 120.0
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Say nothing: probes come every few seconds."""
+
+
+def serve_while_at_work(host: str, port: int) -> None:
+    """Serve the metrics of a job; none where no port is told, or a service beside it has it."""
+    if port:
+        with suppress(OSError):
+            serve_health(host, port, seconds_since_beat=lambda: 0.0, ready=lambda: True)
 
 
 def serve_health(

@@ -314,9 +314,9 @@ def test_pods_are_given_longer_than_a_drain_and_a_transaction(values: Path) -> N
 
 
 def test_probes_ask_what_the_program_serves(values: Path) -> None:
-    for _, template in pod_templates(manifests(values)):
+    for manifest, template in pod_templates(manifests(values)):
         container = template["spec"]["containers"][0]
-        if "OPSTRAIL_TELEMETRY__PORT" not in environment(template):
+        if manifest["kind"] in {"Job", "CronJob"}:
             assert "livenessProbe" not in container
             continue
         assert "/livez" == container["livenessProbe"]["httpGet"]["path"]
@@ -324,6 +324,29 @@ def test_probes_ask_what_the_program_serves(values: Path) -> None:
         assert "/readyz" == container["readinessProbe"]["httpGet"]["path"]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         assert int(environment(template)["OPSTRAIL_TELEMETRY__PORT"]) == ports["metrics"]
+
+
+def test_what_serves_metrics_is_found_by_whoever_scrapes_them(values: Path) -> None:
+    found = manifests(values)
+    services = [each["spec"] for each in of_kind(found, "Service")]
+    serving = []
+    for manifest, template in pod_templates(found):
+        if "OPSTRAIL_TELEMETRY__PORT" not in environment(template):
+            continue
+        labels = template["metadata"]["labels"]
+        serving.append(labels["app.kubernetes.io/component"])
+        assert any(
+            service["selector"].items() <= labels.items()
+            and "metrics" in {port["name"] for port in service["ports"]}
+            for service in services
+        ), name_of(manifest)
+        (policy,) = [
+            each
+            for each in of_kind(found, "NetworkPolicy")
+            if each["metadata"]["name"] == manifest["metadata"]["name"]
+        ]
+        assert "metrics" in {p["port"] for rule in policy["spec"]["ingress"] for p in rule["ports"]}
+    assert {*SERVICES, "reread"} == set(serving)
 
 
 def test_every_command_exists(values: Path) -> None:

@@ -133,10 +133,10 @@ def test_the_values_of_the_installation_page_are_enough() -> None:
 
 
 def test_the_policy_of_the_installation_page_names_what_the_code_asks_for() -> None:
-    policies = [json.loads(b["text"]) for b in blocks(TOP / "docs/how-to/kubernetes.md", "json")]
+    page = TOP / "docs/how-to/kubernetes.md"
+    (policy,) = [json.loads(b["text"]) for b in blocks(page, "json") if "s3:GetObject" in b["text"]]
     granted = {
         action
-        for policy in policies
         for statement in policy["Statement"]
         for action in (
             statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]

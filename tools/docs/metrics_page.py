@@ -29,6 +29,11 @@ _HEAD = """\
 Each process serves them at `/metrics` of `OPSTRAIL_TELEMETRY__PORT`. Labels are bounded: `stage` is
 a service, `reason` a code; never an account, a key or a message. Records reconcile: in = out +
 already there + dead + filtered + expired. [The runbook](../runbook.md) has the alerts on them.
+
+The repair, `opstrail store reread`, serves its own while it runs; one that is over before it is
+scraped had little to do. Other jobs (the set-up, retention, accounts sync) serve none. What a
+job did is the last that it prints (`kubectl logs job/…`); that it failed is told by Kubernetes
+(`kube_job_status_failed`).
 """
 
 

@@ -13,6 +13,7 @@ from rich.status import Status
 from opstrail_runtime import failpoints
 from opstrail_runtime.command_line import Patient, show
 from opstrail_runtime.errors import Fenced, Unavailable
+from opstrail_runtime.health import serve_while_at_work
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.loop_options import loop_options
 from opstrail_runtime.serve import configure_logs
@@ -59,6 +60,7 @@ def reread(*, over_all: bool) -> None:
         with console.status("reading facts") as status:
             say = _sayer(console, status)
             failpoints.arm("reread", os.environ)
+            serve_while_at_work(settings.telemetry.host, settings.telemetry.port)
             began = time.monotonic()
             result = _repaired(settings, say, over_all=over_all)
     except KeyboardInterrupt:

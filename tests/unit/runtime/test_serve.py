@@ -10,6 +10,7 @@ import urllib.request
 from random import Random
 
 from opstrail_local import ports
+from opstrail_runtime.health import serve_while_at_work
 
 
 def test_a_service_lives_and_is_not_ready_while_its_servers_are_away() -> None:
@@ -44,3 +45,13 @@ def _status(port: int, path: str) -> int | None:
         return error.code
     except (urllib.error.URLError, ConnectionError):
         return None
+
+
+def test_a_job_serves_its_metrics_where_a_port_is_told_and_nobody_beside_it_has_it() -> None:
+    (port,) = ports.pick(1, wanted=(), rng=Random())
+    serve_while_at_work("127.0.0.1", 0)
+    serve_while_at_work("127.0.0.1", port)
+
+    serve_while_at_work("127.0.0.1", port)  # as in the pod of a service
+
+    assert 200 == _status(port, "/metrics")

@@ -289,10 +289,10 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- $_ := set $env "OPSTRAIL_HISTORY__TLS_ELSEWHERE" "true" }}
 {{- end }}
 {{- end }}
-{{- if not $job }}
+{{- if or (not $job) (eq .role "reread") }}
 {{- $_ := set $env "OPSTRAIL_TELEMETRY__HOST" "0.0.0.0" }}
 {{- $_ := set $env "OPSTRAIL_TELEMETRY__PORT" "9404" }}
-{{- if ne .role "history" }}{{- $_ := set $env "OPSTRAIL_LOOP__DRAIN_S" (toString $v.drainSeconds) }}{{- end }}
+{{- if not (has .role (list "history" "reread")) }}{{- $_ := set $env "OPSTRAIL_LOOP__DRAIN_S" (toString $v.drainSeconds) }}{{- end }}
 {{- end }}
 {{- /* As JSON: a number of a values file is a float, and 5000000 would become 5e+06. */}}
 {{- range $settings := list $v.settings $values.settings }}
@@ -355,7 +355,7 @@ containers:
     imagePullPolicy: {{ $v.image.pullPolicy }}
     args: {{ toJson .args }}
     env: {{- include "opstrail.env" . | nindent 6 }}
-    {{- if not .restartPolicy }}
+    {{- if or (not .restartPolicy) (eq .role "reread") }}
     ports:
       - name: metrics
         containerPort: 9404
@@ -365,6 +365,8 @@ containers:
         containerPort: 8765
         protocol: TCP
       {{- end }}
+    {{- end }}
+    {{- if not .restartPolicy }}
     # Live: the loop polls, whatever Kafka does. Ready: state is restored and records flow.
     startupProbe:
       httpGet: {path: /livez, port: metrics}
