@@ -211,7 +211,7 @@ def test_files_that_are_due_are_noticed_again_once() -> None:
     discover, retries = a_discover(writer), a_waiting_file()
 
     assert [1, 0] == [discover.retry(retries), discover.retry(retries)]
-    assert [("late", "retry", "split:trail/late")] == [
+    assert [("late", "due", "split:trail/late")] == [
         (notice.key, notice.source, notice.retry_of) for notice in writer.notices
     ]
 
