@@ -61,17 +61,6 @@ class Servers:
         """SIGKILL one server. Tests of faults need the local branch, and fail on the others."""
         instance.kill(self._local(), name)
 
-    def pid(self, name: str) -> int:
-        """Return the process id of a server that runs."""
-        found = next(each for each in instance.status(self._local()) if each.name == name)
-        assert found.pid is not None, f"{name} does not run"
-        return found.pid
-
-    def port(self, name: str) -> int:
-        """Return the port at which clients reach a server."""
-        found = next(each for each in instance.status(self._local()) if each.name == name)
-        return int(found.address.rpartition(":")[2])
-
     def start(self, name: str) -> None:
         """Start a killed server again, on its port and data."""
         instance.start(self._local(), name)

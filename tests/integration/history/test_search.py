@@ -178,6 +178,28 @@ def test_counts_are_those_of_the_events(sample):
     assert {one: sum(row["outcome"] == one for row in rows) for one in outcomes} == outcomes
 
 
+@pytest.mark.parametrize(
+    ("times", "step_ms"),
+    [
+        (("2024-01-02T00:00:00Z", "2024-01-02T00:00:07Z"), 1_000),
+        (("2024-01-02T00:00:00Z", "2024-01-02T20:00:00Z"), 3_600_000),
+        (("2014-01-02T00:00:00Z", "2024-01-02T00:00:00Z"), 90 * 86_400_000),
+    ],
+)
+def test_bars_are_as_wide_as_the_time_needs_that_holds_events(store, times, step_ms):
+    store.put([event_of(a_record(f"e-{at}", time)) for at, time in enumerate(times)])
+
+    with served(store.settings()) as url:
+        asked = [httpx2.get(f"{url}/api/v1/facets", params=params).json()["histogram"]
+                 for params in ({}, {"since": "2013-12"}, {"until": "2030-01"})]  # fmt: skip
+
+    begins = [bar["begin"] for bar in asked[0]["bars"]]
+    assert [1, 1] == [bar["count"] for bar in asked[0]["bars"]]
+    assert begins[0] <= times[0] < begins[1] <= times[1]
+    assert step_ms == asked[0]["stepMs"]
+    assert asked[0] == asked[1] == asked[2]
+
+
 def test_each_chip_says_how_many_events_it_hides(sample):
     chips = {"readOnly": "no", "awsService": ["no", "unknown"]}
 

@@ -35,7 +35,6 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "enrich": ("enrich",),
     "store": ("store",),
 }
-STAGES = ("split", "enrich", "store")
 # Small steps, so that there is a middle to be killed in; short waits, so that runs end.
 SMALL_STEPS = {
     "OPSTRAIL_LOOP__MOST_RECORDS": "50",
@@ -310,8 +309,7 @@ class Fleet:
 
     def left(self) -> tuple[int, ...]:
         """Return what is still on its way, stage by stage: less of an early one is progress."""
-        behind = self.looks.behind()
-        steps = (len(self._feed) + self.in_queue(), *(behind[role] for role in STAGES))
+        steps = (len(self._feed) + self.in_queue(), *self.looks.behind().values())
         return (*steps, 0 if any(steps) else self.looks.pending_retries())
 
     def drained(self) -> bool:

@@ -50,7 +50,10 @@ class Looks:
         self._decode = AvroDeserializer(SchemaRegistryClient({"url": installed.addresses.registry}))
 
     def behind(self) -> dict[str, int]:
-        """Return how many offsets each group has yet to pass; waits while brokers are away."""
+        """Return how many offsets each group has yet to pass, in the order of READS.
+
+        Waits while brokers are away.
+        """
         return {
             role: sum(max(0, at.end - at.committed) for at in read.values())
             for role, read in self.progress().items()

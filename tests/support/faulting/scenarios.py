@@ -270,8 +270,15 @@ def with_a_node_gone(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
 
 
 def _until_it_moves(fleet: Fleet) -> float:
-    before = fleet.looks.behind()
-    return fleet.until(lambda: fleet.looks.behind() != before, "work goes on", within_s=120)
+    """Wait until a service commits again; return the seconds since the broker came back."""
+    began = time.monotonic()
+    before = _committed(fleet)
+    fleet.until(lambda: _committed(fleet) > before, "work goes on", within_s=120)
+    return time.monotonic() - began
+
+
+def _committed(fleet: Fleet) -> int:
+    return sum(at.committed for read in fleet.looks.progress().values() for at in read.values())
 
 
 def total(results: Sequence[Result]) -> Counter[str]:

@@ -67,9 +67,6 @@ class KafkaProxy:
     faults: Faults = no_faults
     counts: Counter[str] = field(default_factory=Counter)
     requests: Counter[int] = field(default_factory=Counter)
-    unanswered: Counter[int] = field(default_factory=Counter)
-    """Requests that the broker had when its connection ended, by kind."""
-    _act_after: tuple[int, int, Callable[[], None]] | None = None
     _listening: dict[int, int] = field(default_factory=dict)
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop | None = None
@@ -118,28 +115,6 @@ class KafkaProxy:
         self.counts["cut"] += 1
         self._loop.call_soon_threadsafe(self.drop_connections)
 
-    def act_after(
-        self, kind: int, port: int, seconds: float, act: Callable[[], object]
-    ) -> threading.Event:
-        """Do something so long after the next request of a kind has gone to a broker, once."""
-        done = threading.Event()
-
-        def acts() -> None:
-            act()
-            done.set()
-
-        def soon() -> None:
-            asyncio.get_running_loop().call_later(seconds, acts)
-
-        self._act_after = kind, port, soon
-        return done
-
-    def sent_on(self, kind: int, port: int) -> None:
-        """Take note that a broker has got a request. In the proxy's own thread."""
-        if self._act_after is not None and self._act_after[:2] == (kind, port):
-            act, self._act_after = self._act_after[2], None
-            act()
-
     def drop_connections(self) -> None:
         """Reset all connections. In the proxy's own thread."""
         for writer in list(self._open):
@@ -176,7 +151,6 @@ class _Connection:
         self._client = client
         self._spoilt: dict[int, Fault] = {}  # by a request's number: what its reply meets
         self._of_addresses: set[int] = set()
-        self._waiting: dict[int, int] = {}  # kinds of requests without a reply so far, by number
 
     async def run(self, requests: asyncio.StreamReader) -> None:
         """Send requests on and replies back until either side ends."""
@@ -190,7 +164,6 @@ class _Connection:
                 task.cancel()
             await asyncio.gather(there, back, return_exceptions=True)
             broker.transport.abort()
-            self._proxy.unanswered.update(self._waiting.values())
 
     async def _requests(self, requests: asyncio.StreamReader, broker: asyncio.StreamWriter) -> None:
         while True:
@@ -214,10 +187,8 @@ class _Connection:
                     pass
             if kind in _TELLS_ADDRESSES:
                 self._of_addresses.add(number)
-            self._waiting[number] = kind
             broker.write(struct.pack(">i", len(frame)) + frame)
             await broker.drain()
-            self._proxy.sent_on(kind, self._port)
 
     async def _alone(self, frame: bytes, seconds: float) -> None:
         """Send a request by itself, when its client has gone."""
@@ -235,7 +206,6 @@ class _Connection:
             frame = await _frame(replies)
             (number,) = struct.unpack(">i", frame[:4])
             fault = self._spoilt.pop(number, None)
-            self._waiting.pop(number, None)
             if isinstance(fault, ReplyLost):
                 return
             if number in self._of_addresses:
