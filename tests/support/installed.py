@@ -93,7 +93,7 @@ class Running:
         while not true():
             self._look()
             if self.process.poll() is not None:
-                raise AssertionError(f"the run ended before {what}:\n{self._told()}")
+                raise AssertionError(f"the run ended before {what}:\n{self.told()}")
             time.sleep(LOOK_EVERY_S)
 
     def ended(self) -> Ended:
@@ -103,7 +103,7 @@ class Running:
             time.sleep(LOOK_EVERY_S)
         lines = self.out.read_text().splitlines()
         if not lines:
-            raise AssertionError(f"no result, exit code {self.process.returncode}:\n{self._told()}")
+            raise AssertionError(f"no result, exit code {self.process.returncode}:\n{self.told()}")
         return Ended(
             code=self.process.returncode,
             result=json.loads(lines[-1]),
@@ -140,7 +140,8 @@ class Running:
         for name, pid in [("run", self.process.pid), *self._services()]:
             self.peaks[name] = max(self.peaks.get(name, 0), peak_bytes(pid))
 
-    def _told(self) -> str:
+    def told(self) -> str:
+        """Return what it printed, and the last lines of each of its logs."""
         ends = [
             f"--- {path.name}\n" + "\n".join(path.read_text().splitlines()[-15:])
             for path in self.logs.rglob("*.log")
@@ -203,10 +204,16 @@ class Installed:
 
     @contextmanager
     def running(self, source: Path | str, **more: str) -> Iterator[Running]:
-        """Run SOURCE until idle; whatever happens in the block, no process is left."""
+        """Run SOURCE until idle; whatever happens in the block, no process is left.
+
+        What it and its services said last is printed when the block fails, as when time is over.
+        """
         run = self.start("run", str(source), "--until-idle", "--json", **more)
         try:
             yield run
+        except BaseException:
+            print(run.told())
+            raise
         finally:
             run.stop()
 

@@ -148,18 +148,21 @@ def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None
     )
     commits, offsets = wire.at_most(12, commits), wire.at_most(3, offsets)
     fleet.kafka.faults = lambda kind: commits(kind) or offsets(kind)
-    fleet.opensearch.faults = web.at_random(
-        [
-            *(web.Answer(429), web.Answer(500), web.Answer(503), web.ResetBefore()),
-            *(web.ResetAfter(), web.Hang(2.0), web.Truncate(0.5), web.RefuseItems(0.3)),
-            web.RefuseItems(0.05, 503),
-        ],
+    bad = [
+        *(web.Answer(429), web.Answer(500), web.Answer(503), web.ResetBefore()),
+        *(web.ResetAfter(), web.Hang(2.0), web.Truncate(0.5)),
+    ]
+    writes = web.at_random(
+        [*bad, web.RefuseItems(0.3), web.RefuseItems(0.05, 503)],
         share=0.35,
         seed=seed,
-        only=lambda request: any(
-            name in request.path for name in ("_bulk", "_mget", "_index_template")
-        ),
+        only=lambda request: "_bulk" in request.path or "_mget" in request.path,
     )
+    # It is asked for before each bulk request: as often, nearly every second batch would wait.
+    templates = web.at_random(
+        bad, share=0.05, seed=seed, only=lambda request: "_index_template" in request.path
+    )
+    fleet.opensearch.faults = lambda request: writes(request) or templates(request)
     fleet.aws.faults = web.at_random(
         [
             *(web.Answer(404, b""), web.Answer(403, b""), web.Answer(503, b"")),
