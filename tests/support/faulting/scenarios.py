@@ -148,7 +148,7 @@ def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None
     )
     commits, offsets = wire.at_most(12, commits), wire.at_most(3, offsets)
     fleet.kafka.faults = lambda kind: commits(kind) or offsets(kind)
-    bad = [
+    bad: list[web.Fault] = [
         *(web.Answer(429), web.Answer(500), web.Answer(503), web.ResetBefore()),
         *(web.ResetAfter(), web.Hang(2.0), web.Truncate(0.5)),
     ]
