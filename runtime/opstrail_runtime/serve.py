@@ -6,8 +6,8 @@ import random
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -22,7 +22,7 @@ from opstrail_runtime.log_text import printable_trace, printable_values
 from opstrail_runtime.loop import Loop, OffsetsMissing, OurBug, TooManyRefused
 from opstrail_runtime.settings import ServiceSettings, TelemetrySettings
 from opstrail_runtime.stage import Stage
-from opstrail_runtime.telemetry import LOOP_BEAT
+from opstrail_runtime.telemetry import LoopBeat, emit, seconds_since_beat
 from opstrail_runtime.wiring import new_loop
 from opstrail_schemas.registry import NotRegistered
 from opstrail_schemas.topics import TopicName
@@ -144,18 +144,18 @@ def serve_stage(
     stop.listen()
     failpoints.arm(role, os.environ)
     log.info("starting", slot=settings.slot.name_of(role), settings=shown(settings))
-    beat = LOOP_BEAT.labels(role)
-    beat.set_to_current_time()
+    beat = partial(emit, LoopBeat(role))
+    beat()
     loops: list[Loop] = []
     try:
         if settings.telemetry.port:
             serve_health(
                 settings.telemetry.host,
                 settings.telemetry.port,
-                seconds_since_beat=lambda: time.time() - beat._value.get(),  # noqa: SLF001
+                seconds_since_beat=lambda: seconds_since_beat(role),
                 ready=lambda: any(loop.ready for loop in loops),
             )
-        stage = until_available(build, stop, beat.set_to_current_time)
+        stage = until_available(build, stop, beat)
         if stage is None:
             return 0
         loops.append(new_loop(settings, role, topics, stage, stop.is_set))

@@ -72,6 +72,7 @@ DEAD_LETTERS = counter(
 TRANSACTIONS = counter("transactions", "Kafka transactions by outcome.", ("stage", "outcome"))
 COMMIT_SECONDS = histogram("transaction_seconds", "Time from begin to commit.", ("stage",))
 LOOP_BEAT = gauge("loop_beat_timestamp_seconds", "When the loop last polled.", ("stage",))
+_beats: dict[str, float] = {}  # the same on the clock that nobody sets
 ASSIGNED = counter("partitions_assigned", "Partitions assigned.", ("stage",))
 REVOKED = counter("partitions_revoked", "Partitions taken away.", ("stage",))
 SET_ASIDE = counter("inputs_set_aside", "Inputs that killed the process three times.", ("stage",))
@@ -132,6 +133,12 @@ class LoopBeat(Happening):
     def count(self) -> None:
         """Set the time of the beat."""
         LOOP_BEAT.labels(self.stage).set(time.time())
+        _beats[self.stage] = time.monotonic()
+
+
+def seconds_since_beat(stage: str) -> float:
+    """Return how long ago the loop last polled, whatever was done to the clock of the machine."""
+    return time.monotonic() - _beats[stage]
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,10 +55,11 @@ class Topic:
         config = {
             "cleanup.policy": ",".join(self.cleanup),
             "max.message.bytes": str(LARGEST_MESSAGE_BYTES),
+            # With create time, Kafka refuses what a clock more than an hour ahead has written
+            # (message.timestamp.after.max.ms), and cleans by the writer's clock.
+            "message.timestamp.type": "LogAppendTime",
         }
         if "delete" in self.cleanup:
-            # With create time a backfilled event of 2019 would expire at the next cleaner pass.
-            config["message.timestamp.type"] = "LogAppendTime"
             config["retention.ms"] = str(self.retention_days * DAY_MS)
         if self.tombstone_days:
             config["delete.retention.ms"] = str(self.tombstone_days * DAY_MS)

@@ -104,6 +104,17 @@ def test_a_process_that_is_slower_than_it_may(
     kept_its_promise(result, results, figure, least=1)
 
 
+def test_clocks_that_are_wrong_and_are_set_meanwhile(
+    own_servers: Servers, tmp_path: Path, results: list[Result], figure: Figure
+) -> None:
+    with a_fleet(own_servers, tmp_path) as fleet:
+        result = carry_out(
+            "F14 clocks", Scenario(scenarios.with_wrong_clocks, events=4_000), fleet, SEED + 6
+        )
+
+    kept_its_promise(result, results, figure, least=8)
+
+
 def test_a_coordinator_of_transactions_that_dies_inside_commits(
     three_brokers: Servers, tmp_path: Path, results: list[Result], figure: Figure
 ) -> None:

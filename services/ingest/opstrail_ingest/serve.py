@@ -1,7 +1,6 @@
 """Ingest's two roles as processes: split, driven by the loop, and discover, which has none."""
 
 import os
-import time
 from collections.abc import Callable
 
 import structlog
@@ -16,7 +15,7 @@ from opstrail_runtime import failpoints
 from opstrail_runtime.health import serve_health
 from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.serve import StopSignal, configure_logs, serve_stage, shown
-from opstrail_runtime.telemetry import LOOP_BEAT
+from opstrail_runtime.telemetry import LoopBeat, emit, seconds_since_beat
 from opstrail_schemas.registry import NotRegistered
 from opstrail_schemas.topics import TopicName
 
@@ -42,13 +41,12 @@ def serve_discover(
     stop.listen()
     failpoints.arm(DISCOVER, os.environ)
     log.info("starting", settings=shown(settings))
-    beat = LOOP_BEAT.labels(DISCOVER)
-    beat.set(time.time())
+    emit(LoopBeat(DISCOVER))
     if settings.telemetry.port:
         serve_health(
             settings.telemetry.host,
             settings.telemetry.port,
-            seconds_since_beat=lambda: time.time() - beat._value.get(),  # noqa: SLF001
+            seconds_since_beat=lambda: seconds_since_beat(DISCOVER),
             ready=lambda: True,
         )
     try:

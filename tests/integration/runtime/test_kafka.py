@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from opstrail_runtime.errors import LeaseLost
@@ -16,6 +17,7 @@ from opstrail_runtime.kafka_writer import KafkaWriter
 from opstrail_runtime.settings import KafkaSettings
 from opstrail_runtime.source import Source
 from opstrail_runtime.wiring import new_admin, new_log, new_source, new_writer
+from opstrail_schemas.topics import DAY_MS, TopicName
 from tests.support.kafka_contract import IN, PATIENCE_S, KafkaContract
 from tests.support.servers import Servers
 
@@ -67,3 +69,18 @@ class TestKafka(KafkaContract):
         broker = RealBroker(servers.addresses.kafka)
         yield broker
         broker.close()
+
+    def test_a_clock_that_is_ahead_has_no_write_refused(self, broker: RealBroker) -> None:
+        producer = Producer({"bootstrap.servers": broker.settings.bootstrap_servers})
+        refused: list[object] = []
+        for name in TopicName:
+            producer.produce(
+                f"{broker.settings.topic_prefix}.opstrail.{name}.v1",
+                b"value",
+                key=b"key",
+                timestamp=time.time_ns() // 1_000_000 + DAY_MS,
+                on_delivery=lambda error, _: refused.append(error) if error else None,
+            )
+        assert 0 == producer.flush(PATIENCE_S)
+
+        assert [] == refused

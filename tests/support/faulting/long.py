@@ -57,6 +57,10 @@ RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario
         ),
     ),
     "slow": (1, lambda _, events: Scenario(scenarios.too_slow, events // A_FILE, events)),
+    "clocks": (
+        1,
+        lambda _, events: Scenario(scenarios.with_wrong_clocks, events // A_FILE, events),
+    ),
     "node": (1, lambda _, events: Scenario(scenarios.with_a_node_gone, events // A_FILE, events)),
     "coordinator": (
         3,

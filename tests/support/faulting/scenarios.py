@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.support.checker.corpus import corpus, order
 from tests.support.checker.expected import expected_of
@@ -42,6 +43,7 @@ SESSION = {
     )
 }
 STALL_S = 13.0  # longer than both
+WRONG_CLOCK = Path(__file__).parents[1] / "wrong_clock"
 
 Act = Callable[[Fleet, list[str], random.Random], None]
 
@@ -270,6 +272,26 @@ def with_a_node_gone(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
         assert member.process is not None
         member.process.wait()
         fleet.faults[f"lost for good {role}"] += 1
+
+
+def with_wrong_clocks(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
+    """F14: each process has another clock, hours or a day ahead or behind, and it is set meanwhile.
+
+    Some are killed, so that what one has begun is gone on with by another clock.
+    """
+    hours = [-24, -1, 1, 24]
+    for role in ("discover", "split", "enrich", "store"):
+        for number in (0, 1):
+            ahead, later = (hour * 3_600 for hour in rng.sample(hours, 2))
+            clock = f"{ahead} {later} {rng.uniform(4, 10):.1f}"
+            settings = {**SESSION, "PYTHONPATH": str(WRONG_CLOCK), "OPSTRAIL_TEST_CLOCK": clock}
+            fleet.start(role, number, settings=settings)
+            fleet.faults[f"wrong clock {role}"] += 1
+    fleet.feed(keys)
+    for role in ("split", "enrich", "store"):
+        fleet.pass_time(rng.uniform(1, 3))
+        fleet.kill(f"{role}.{rng.randrange(2)}")
+    fleet.drain()
 
 
 def _until_it_moves(fleet: Fleet) -> float:

@@ -1,8 +1,17 @@
 """What happens is counted once, after it is durable."""
 
+import time
+
+import pytest
 from prometheus_client import REGISTRY
 
-from opstrail_runtime.telemetry import DeadLettersWritten, RecordsCounted, emit
+from opstrail_runtime.telemetry import (
+    DeadLettersWritten,
+    LoopBeat,
+    RecordsCounted,
+    emit,
+    seconds_since_beat,
+)
 
 
 def value(name: str, **labels: str) -> float:
@@ -22,3 +31,17 @@ def test_dead_letters_are_counted_by_reason() -> None:
 
     assert value("dead_letters", stage="t2", reason="not-json") == 2
     assert value("dead_letters", stage="t2", reason="crashed") == 1
+
+
+def test_a_clock_that_is_set_makes_no_loop_look_dead_or_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clocks = {"wall": 1_000_000.0, "steady": 500.0}
+    monkeypatch.setattr(time, "time", lambda: clocks["wall"])
+    monkeypatch.setattr(time, "monotonic", lambda: clocks["steady"])
+    emit(LoopBeat("clock"))
+    for day in (-86_400, 86_400):
+        clocks["wall"] = 1_000_000.0 + day
+        assert seconds_since_beat("clock") == 0.0
+    clocks["steady"] += 7
+    assert seconds_since_beat("clock") == 7.0
