@@ -54,6 +54,7 @@ class Consumer:
         self.answers: list[list[Told] | Callable[[], list[Told]]] = []
         self.subscriptions: list[str] = []
         self.share = [IN.number]
+        self.calls: list[str] = []
         self.revoke: Callable[[Any, list[TopicPartition]], None]
 
     def unsubscribe(self) -> None:
@@ -73,8 +74,8 @@ class Consumer:
     def consumer_group_metadata(self) -> str:
         return "metadata"
 
-    def __getattr__(self, _name: str) -> Callable[..., None]:
-        return lambda *_: None
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: self.calls.append(name)
 
 
 class Clock:
@@ -187,3 +188,17 @@ def test_a_share_of_nothing_is_told_once_the_group_has_told_it(consumer: Consume
     source.poll(timeout_s=0, most_records=10)
 
     assert [Changes(balanced=True), Changes()] == [source.changes(), source.changes()]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_nothing_is_resumed_or_paused_while_a_fetch_is_started(
+    source: KafkaSource, consumer: Consumer, *, held: bool
+) -> None:
+    if held:
+        source.hold()
+    consumer.calls.clear()
+
+    source.begin({IN: 7})
+
+    first = "pause" if held else "resume"
+    assert consumer.calls == ["incremental_unassign", first, "incremental_assign"]
