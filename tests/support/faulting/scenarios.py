@@ -148,23 +148,21 @@ def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None
     offsets = wire.at_random(
         {wire.TXN_OFFSET_COMMIT: [wire.ReplyLost(), wire.NeverSent()]}, share=0.01, seed=seed
     )
-    commits, offsets = wire.at_most(12, commits), wire.at_most(3, offsets)
+    commits, offsets = wire.at_most(8, commits), wire.at_most(2, offsets)
     fleet.kafka.faults = lambda kind: commits(kind) or offsets(kind)
     bad: list[web.Fault] = [
         *(web.Answer(429), web.Answer(500), web.Answer(503), web.ResetBefore()),
         *(web.ResetAfter(), web.Hang(2.0), web.Truncate(0.5)),
     ]
-    writes = web.at_random(
-        [*bad, web.RefuseItems(0.3), web.RefuseItems(0.05, 503)],
-        share=0.35,
-        seed=seed,
-        only=lambda request: "_bulk" in request.path or "_mget" in request.path,
-    )
+
+    def asked_for(name: str, faults: list[web.Fault], share: float) -> web.Faults:
+        return web.at_random(faults, share=share, seed=seed, only=lambda asked: name in asked.path)
+
+    writes = asked_for("_bulk", [*bad, web.RefuseItems(0.3), web.RefuseItems(0.05, 503)], 0.25)
+    reads = asked_for("_mget", bad, 0.25)
     # It is asked for before each bulk request: as often, nearly every second batch would wait.
-    templates = web.at_random(
-        bad, share=0.05, seed=seed, only=lambda request: "_index_template" in request.path
-    )
-    fleet.opensearch.faults = lambda request: writes(request) or templates(request)
+    template = asked_for("_index_template", bad, 0.05)
+    fleet.opensearch.faults = lambda asked: writes(asked) or reads(asked) or template(asked)
     fleet.aws.faults = web.at_random(
         [
             *(web.Answer(404, b""), web.Answer(403, b""), web.Answer(503, b"")),
@@ -288,8 +286,9 @@ def with_wrong_clocks(fleet: Fleet, keys: list[str], rng: random.Random) -> None
             fleet.start(role, number, settings=settings)
             fleet.faults[f"wrong clock {role}"] += 1
     fleet.feed(keys)
+    fleet.until(lambda: fleet.installed.written("events.enriched") > 0, "events come")
     for role in ("split", "enrich", "store"):
-        fleet.pass_time(rng.uniform(1, 3))
+        fleet.pass_time(rng.uniform(0.5, 2))
         fleet.kill(f"{role}.{rng.randrange(2)}")
     fleet.drain()
 
