@@ -1,5 +1,6 @@
 """Settings that all services share, `OPSTRAIL_<SECTION>__<FIELD>`; secrets are never shown."""
 
+import os
 import re
 import socket
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +17,7 @@ from pydantic_settings import (
 
 from opstrail_runtime.secret_files import SecretFiles
 from opstrail_runtime.transport import check_plaintext, check_url, hosts_of
-from opstrail_runtime.wrong_settings import explained
+from opstrail_runtime.wrong_settings import explained, strays, told
 
 Seconds = Annotated[float, Field(ge=0)]
 _TLS = ("SSL", "SASL_SSL")
@@ -302,6 +303,8 @@ class Told(BaseSettings):
     )
 
     def __init__(self, **values: Any) -> None:
+        if lines := strays(os.environ):
+            raise WrongSettings(told(lines))
         try:
             super().__init__(**values)
         except ValidationError as error:

@@ -3,6 +3,7 @@
 Never a value: the wrong one may be a secret in the wrong place.
 """
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from types import UnionType
 from typing import Union, get_args, get_origin
@@ -11,6 +12,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 _PREFIX = "OPSTRAIL_"
+# Of all services: one environment may be given to each of them.
+SECTIONS = frozenset(
+    {
+        *("kafka", "registry", "opensearch", "s3", "sqs", "organizations"),
+        *("discover", "split", "enrich", "store", "history"),
+        *("objects", "slot", "loop", "telemetry"),
+    }
+)
 
 
 def variable(path: tuple[str, ...]) -> str:
@@ -18,11 +27,28 @@ def variable(path: tuple[str, ...]) -> str:
     return _PREFIX + "__".join(path).upper()
 
 
+def strays(names: Iterable[str]) -> list[str]:
+    """Return a line for each variable of ours whose section no service has."""
+    lines = []
+    for name in sorted(names):
+        section, nested, field = name.removeprefix(_PREFIX).lower().partition("__")
+        if name.startswith(_PREFIX) and nested and section not in SECTIONS:
+            near = get_close_matches(section, SECTIONS, n=1)
+            meant = f": do you mean {variable((near[0], field))}?" if near else ""
+            lines.append(f"{name}: there is no such section{meant}")
+    return lines
+
+
+def told(lines: Iterable[str]) -> str:
+    """Return lines as one text."""
+    return "settings:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 def explained(model: type[BaseModel], error: ValidationError) -> str:
     """Return a line for each setting that is wrong."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     lines = [_line(model, _names(each["loc"]), each["type"], each["msg"]) for each in found]
-    return "settings:\n" + "\n".join(f"  {line}" for line in dict.fromkeys(lines))
+    return told(dict.fromkeys(lines))
 
 
 def fields_of(model: type[BaseModel], path: tuple[str, ...]) -> dict[str, FieldInfo]:

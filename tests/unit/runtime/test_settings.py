@@ -66,6 +66,10 @@ def test_what_is_missing_is_named_with_what_it_is(monkeypatch: pytest.MonkeyPatc
         (f"{KAFKA}USERNAME", "", ""),
         ("OPSTRAIL_REGISTRY__URL", f"https://u:{SECRET}@registry/", "no user or password"),
         ("OPSTRAIL_REGISTRY__URL", "http://registry.example/", '["registry.example"]'),
+        ("OPSTRAIL_KAFK__PASSWORD", SECRET, f"no such section: do you mean {KAFKA}PASSWORD?"),
+        ("OPSTRAIL_ZZZ__PASSWORD", SECRET, "OPSTRAIL_ZZZ__PASSWORD: there is no such section"),
+        ("OPSTRAIL_STORE__KEEP_DAYS", "30", ""),  # another service's
+        ("OPSTRAIL_FAILPOINT", "", ""),
         ("OPSTRAIL_SECRETS_DIR", "/no/such/folder", "/no/such/folder"),
     ],
 )
