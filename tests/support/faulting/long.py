@@ -23,6 +23,7 @@ from opstrail_local import instance, versions
 from opstrail_local.places import default_cache
 from tests.support.faulting import scenarios
 from tests.support.faulting.fleet import DoesNotEnd, fleet_of
+from tests.support.faulting.node_loss import NodeLoss
 from tests.support.faulting.result import Result, percentile, table
 from tests.support.faulting.scenarios import Scenario, carry_out
 from tests.support.installed import FEW_PARTITIONS, installed
@@ -61,7 +62,7 @@ RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario
         1,
         lambda _, events: Scenario(scenarios.with_wrong_clocks, events // A_FILE, events),
     ),
-    "node": (1, lambda _, events: Scenario(scenarios.with_a_node_gone, events // A_FILE, events)),
+    "node": (1, lambda _, events: Scenario(NodeLoss(), events // A_FILE, events)),
     "coordinator": (
         3,
         lambda servers, events: Scenario(

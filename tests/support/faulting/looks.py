@@ -75,6 +75,17 @@ class Looks:
             found[f"{at.topic} {at.partition}"] = Read(max(0, at.offset), end)
         return found
 
+    def assigned(self, role: str, instance: str) -> list[str]:
+        """Return the partitions of a static member as `TOPIC NUMBER`, also after it has died."""
+        group = f"{self._installed.name}.opstrail.{role}"
+        described = self._admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)
+        return [
+            f"{at.topic} {at.partition}"
+            for member in described[group].result().members
+            if member.group_instance_id == instance and member.assignment is not None
+            for at in member.assignment.topic_partitions
+        ]
+
     def open_partitions(self) -> dict[str, int]:
         """Return the last stable offset of each partition that ends in an open transaction.
 

@@ -255,23 +255,6 @@ def too_slow(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
     fleet.faults["stood still"] += len(list((fleet.folder / "spent").iterdir()))
 
 
-def with_a_node_gone(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
-    """A node is lost for good: its slots are killed and do not come back."""
-    fleet.start("discover")
-    for role in ("split", "enrich", "store"):
-        for number in (0, 1):
-            fleet.start(role, number)
-    fleet.feed(keys)
-    fleet.pass_time(rng.uniform(5, 7))
-    for role in ("split", "enrich", "store"):
-        member = fleet.members.pop(f"{role}.1")
-        member.wanted = False
-        member.send(signal.SIGKILL)
-        assert member.process is not None
-        member.process.wait()
-        fleet.faults[f"lost for good {role}"] += 1
-
-
 def with_wrong_clocks(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
     """F14: each process has another clock, hours or a day ahead or behind, and it is set meanwhile.
 
