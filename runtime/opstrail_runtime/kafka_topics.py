@@ -112,8 +112,8 @@ class KafkaTopics:
                         Difference(
                             resource.name,
                             f"{key} is {got}, not {wanted}",
-                            f"kafka-configs --alter --topic {resource.name} --add-config "
-                            f"{key}=[{wanted}]",
+                            "kafka-configs --bootstrap-server HOST:PORT --alter "
+                            f"--topic {resource.name} --add-config '{key}=[{wanted}]'",
                         )
                     )
         return found

@@ -15,7 +15,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from opstrail_runtime.secret_files import SecretFiles
+from opstrail_runtime.secret_files import SecretFiles, secret_files
 from opstrail_runtime.transport import check_plaintext, check_url, hosts_of
 from opstrail_runtime.wrong_settings import explained, strays, told
 
@@ -303,14 +303,16 @@ class Told(BaseSettings):
     )
 
     def __init__(self, **values: Any) -> None:
-        if lines := strays(os.environ):
-            raise WrongSettings(told(lines))
+        lines: list[str] = []
         try:
+            lines = strays([*os.environ, *(path.name for path in secret_files())])
             super().__init__(**values)
         except ValidationError as error:
-            raise WrongSettings(explained(type(self), error)) from error
+            raise WrongSettings(told([*lines, *explained(type(self), error)])) from error
         except (SettingsError, OSError) as error:
             raise WrongSettings(f"settings: {error}") from error
+        if lines:
+            raise WrongSettings(told(lines))
 
     @classmethod
     def settings_customise_sources(

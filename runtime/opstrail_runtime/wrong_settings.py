@@ -30,7 +30,7 @@ def variable(path: tuple[str, ...]) -> str:
 def strays(names: Iterable[str]) -> list[str]:
     """Return a line for each variable of ours whose section no service has."""
     lines = []
-    for name in sorted(names):
+    for name in sorted({name.upper() for name in names}):
         section, nested, field = name.removeprefix(_PREFIX).lower().partition("__")
         if name.startswith(_PREFIX) and nested and section not in SECTIONS:
             near = get_close_matches(section, SECTIONS, n=1)
@@ -44,11 +44,11 @@ def told(lines: Iterable[str]) -> str:
     return "settings:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def explained(model: type[BaseModel], error: ValidationError) -> str:
+def explained(model: type[BaseModel], error: ValidationError) -> list[str]:
     """Return a line for each setting that is wrong."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     lines = [_line(model, _names(each["loc"]), each["type"], each["msg"]) for each in found]
-    return told(dict.fromkeys(lines))
+    return list(dict.fromkeys(lines))
 
 
 def fields_of(model: type[BaseModel], path: tuple[str, ...]) -> dict[str, FieldInfo]:

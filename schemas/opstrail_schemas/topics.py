@@ -55,8 +55,8 @@ class Topic:
         config = {
             "cleanup.policy": ",".join(self.cleanup),
             "max.message.bytes": str(LARGEST_MESSAGE_BYTES),
-            # With create time, Kafka refuses what a clock more than an hour ahead has written
-            # (message.timestamp.after.max.ms), and cleans by the writer's clock.
+            # With create time, Kafka 4 refuses what a clock more than an hour ahead has written
+            # (message.timestamp.after.max.ms by default), and cleans by the writer's clock.
             "message.timestamp.type": "LogAppendTime",
         }
         if "delete" in self.cleanup:

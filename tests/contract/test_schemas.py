@@ -234,13 +234,13 @@ def test_a_topic_says_who_writes_who_reads_and_why(name: TopicName) -> None:
 
 
 @pytest.mark.parametrize("name", TopicName)
-def test_a_topic_cleaned_by_age_counts_from_the_time_of_appending(name: TopicName) -> None:
+def test_a_topic_counts_from_the_time_of_appending(name: TopicName) -> None:
     described = topic(name)
     config = described.config()
 
     assert set(described.cleanup) <= {"delete", "compact"}
+    assert config["message.timestamp.type"] == "LogAppendTime"
     if "delete" in described.cleanup:
-        assert config["message.timestamp.type"] == "LogAppendTime"
         assert config["retention.ms"] == str(described.retention_days * DAY_MS)
         assert described.retention_days > 0
     else:

@@ -54,6 +54,8 @@ SMALL_STEPS = {
 
 _WORK = ("opstrail_transactions_total", "opstrail_notices_total", "opstrail_files_noticed_total")
 
+_BEAT = "opstrail_loop_beat_timestamp_seconds{"
+
 
 class DoesNotEnd(AssertionError):
     """What is waited for does not come."""
@@ -116,13 +118,19 @@ class Member:
 
     def committed(self) -> bool:
         """Whether this process has committed work; discover: noticed files."""
+        return any(number > 0 for line, number in self._metrics(_WORK) if "aborted" not in line)
+
+    def clock_ahead_s(self) -> float | None:
+        """Return how far its clock is ahead, by its last beat; None as long as it does not tell."""
+        beats = [number for _, number in self._metrics(_BEAT)]
+        return beats[0] - time.time() if beats else None
+
+    def _metrics(self, names: str | tuple[str, ...]) -> Iterator[tuple[str, float]]:
         with suppress(OSError, ValueError):
             page = urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=2)
             for line in page.read().decode().splitlines():
-                work = line.startswith(_WORK) and "aborted" not in line
-                if work and float(line.rsplit(" ", 1)[1]) > 0:
-                    return True
-        return False
+                if line.startswith(names):
+                    yield line, float(line.rsplit(" ", 1)[1])
 
 
 @dataclass(slots=True)

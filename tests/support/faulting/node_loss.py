@@ -46,10 +46,11 @@ class NodeLoss:
         losses: list[_Loss] = []
 
         def gone_on() -> bool:
-            for member in [each for each in node if not each.runs]:
+            gone = [(each, time.monotonic()) for each in node if not each.runs]
+            for member, died_at in gone:
                 node.remove(member)
                 fleet.faults[f"lost for good {member.role}"] += 1
-                losses.append(_loss(fleet, member))
+                losses.append(_loss(fleet, member, died_at))
             _look(fleet, losses)
             return not node and all(each.taken_s and each.freed_s for each in losses)
 
@@ -62,13 +63,13 @@ class NodeLoss:
         self.freed_s |= {each.role: each.freed_s for each in losses}
 
 
-def _loss(fleet: Fleet, member: Member) -> _Loss:
-    died_at = time.monotonic()
+def _loss(fleet: Fleet, member: Member, died_at: float) -> _Loss:
     stable = fleet.looks.open_partitions()
     had = fleet.looks.assigned(member.role, f"{fleet.installed.name}.{member.name}")
     read = fleet.looks.progress()[member.role]
     left = {each: read[each].committed for each in had if read[each].end > read[each].committed}
     assert left, f"{member.name} left nothing in work"
+    assert stable, f"{member.name} left no transaction open"
     return _Loss(member.role, died_at, left, stable)
 
 

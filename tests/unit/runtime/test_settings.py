@@ -106,6 +106,20 @@ def test_secrets_come_from_files_and_the_environment_wins(
     assert "from-the-environment" == settings.kafka.username
 
 
+def test_a_file_of_no_section_is_named_beside_what_else_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "OPSTRAIL_KAFK__PASSWORD").write_text(SECRET)
+    monkeypatch.setenv("OPSTRAIL_SECRETS_DIR", str(tmp_path))
+
+    with pytest.raises(WrongSettings) as wrong:
+        ServiceSettings()
+
+    assert "no such section: do you mean OPSTRAIL_KAFKA__PASSWORD?" in str(wrong.value)
+    assert "OPSTRAIL_REGISTRY__URL: is not set" in str(wrong.value)
+    assert SECRET not in str(wrong.value)
+
+
 def test_settings_are_shown_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = told(
         monkeypatch,

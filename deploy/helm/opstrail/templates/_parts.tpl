@@ -314,6 +314,8 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- $sources := include "opstrail.sources" . | trim -}}
 serviceAccountName: {{ include "opstrail.serviceAccount" . }}
 automountServiceAccountToken: false
+# Variables of a namespace's Services could be taken for settings.
+enableServiceLinks: false
 {{- with $v.image.pullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
