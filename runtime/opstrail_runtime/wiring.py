@@ -232,7 +232,8 @@ def new_loop(
             clear_crash_marks=settings.loop.clear_crash_marks,
             most_refused=settings.loop.most_refused,
         ),
-        backoff=Backoff(first_s=0.5, longest_s=30, rng=random.Random(os.getpid())),  # noqa: S311
+        # Short, for what a lost node had in work is free after 30 s, and then somebody must look.
+        backoff=Backoff(first_s=0.5, longest_s=5, rng=random.Random(os.getpid())),  # noqa: S311
         monotonic=time.monotonic,
         stopping=stopping,
     )

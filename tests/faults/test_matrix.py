@@ -98,7 +98,7 @@ def test_a_process_that_is_slower_than_it_may(
 ) -> None:
     with a_fleet(own_servers, tmp_path) as fleet:
         result = carry_out(
-            "F12 slow consumer", Scenario(scenarios.too_slow, events=4_000), fleet, SEED + 4
+            "F12 slow consumer", Scenario(scenarios.too_slow, events=3_000), fleet, SEED + 4
         )
 
     kept_its_promise(result, results, figure, least=1)
@@ -109,7 +109,7 @@ def test_clocks_that_are_wrong_and_are_set_meanwhile(
 ) -> None:
     with a_fleet(own_servers, tmp_path) as fleet:
         result = carry_out(
-            "F14 clocks", Scenario(scenarios.with_wrong_clocks, events=4_000), fleet, SEED + 6
+            "F14 clocks", Scenario(scenarios.with_wrong_clocks, events=2_500), fleet, SEED + 6
         )
 
     kept_its_promise(result, results, figure, least=8)

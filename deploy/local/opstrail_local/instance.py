@@ -89,7 +89,12 @@ def down(state: Path, *, delete_data: bool = False, console: Console | None = No
     with _alone(state, console or stderr_console()):
         known = record.read(state)
         if known:
-            process.stop([e.process for e in known.entries], patience_s=_STOP_WITHIN_S)
+            # What is deleted with its data need not be closed: three brokers take a minute for that.
+            process.stop(
+                [e.process for e in known.entries],
+                patience_s=_STOP_WITHIN_S,
+                politely=not delete_data,
+            )
             left = [e.server.name for e in known.entries if process.alive(e.process)]
             if left:
                 raise LocalServersError(f"still running after SIGKILL: {', '.join(left)}")
