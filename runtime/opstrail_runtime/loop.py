@@ -234,7 +234,7 @@ class Loop:
     def _begin(self) -> None:
         """Restore the state of new partitions, find where to begin, mark them as in work."""
         # An empty transaction first: taking the slot ends what a dead process left open there. Else
-        # the state waits for that transaction to time out (30 s after a kill of enrich, measured).
+        # the state waits for that transaction to time out (as long as it may last, measured).
         self.writer.commit((), {}, self.source.lease())
         new = sorted(self._waiting_to_begin)
         self.stage.restore(new, self)

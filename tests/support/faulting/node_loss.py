@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.support.faulting.fleet import Fleet, Member
+from tests.support.faulting.looks import READS
 
 ROLES = ("split", "enrich", "store")
 
@@ -67,7 +68,14 @@ def _loss(fleet: Fleet, member: Member, died_at: float) -> _Loss:
     stable = fleet.looks.open_partitions()
     had = fleet.looks.assigned(member.role, f"{fleet.installed.name}.{member.name}")
     read = fleet.looks.progress()[member.role]
-    left = {each: read[each].committed for each in had if read[each].end > read[each].committed}
+    own = fleet.installed
+    waiting = {
+        f"{own.topic(name)} {message.partition}"
+        for name in READS[member.role]
+        for message in own.messages(name)
+        if message.offset >= read[f"{own.topic(name)} {message.partition}"].committed
+    }
+    left = {each: read[each].committed for each in had if each in waiting}
     assert left, f"{member.name} left nothing in work"
     assert stable, f"{member.name} left no transaction open"
     return _Loss(member.role, died_at, left, stable)
