@@ -73,7 +73,7 @@ class KafkaLog:
         self._admin = admin
         self._names = names
         self._positions: dict[Partition, int] = {}
-        self._idle: list[Consumer] = []
+        self._idle: list[tuple[Consumer, set[str]]] = []  # with the topics that each knows
 
     def read(
         self, partition: Partition, pulse: Pulse, *, start: int | None = None
@@ -134,9 +134,12 @@ class KafkaLog:
         self._positions[partition] = start
         if start >= end:
             return
-        consumer = self._idle.pop() if self._idle else self._new_consumer()
+        consumer, known = self._idle.pop() if self._idle else (self._new_consumer(), set())
         try:
             full = self._names.full(partition.topic)
+            if full not in known:  # else the client learns of it one to three seconds later
+                consumer.list_topics(full, timeout=TIMEOUT_S)
+                known.add(full)
             consumer.assign([TopicPartition(full, partition.number, start)])
             silent_s = 0.0
             while self._positions[partition] < end:
@@ -163,4 +166,4 @@ class KafkaLog:
             raise translated(error_of(error), slot="log") from error
         finally:
             consumer.unassign()
-            self._idle.append(consumer)
+            self._idle.append((consumer, known))
