@@ -112,11 +112,6 @@ class KafkaSource:
             raise translated(error_of(error), slot=self._slot) from error
         if self._held:
             return Batch((), self.lease())
-        if self._generation != generation:
-            # librdkafka pauses all partitions at a rebalance, by itself: a resume of ours that met
-            # with it (see `begin`) is made up for. Paused first, else what was read comes again.
-            self.hold()
-            self.release()
         records = self._records()
         if records and self._generation != generation:
             # What was fetched before the rebalance may belong to another member by now.

@@ -202,18 +202,3 @@ def test_nothing_is_resumed_or_paused_while_a_fetch_is_started(
 
     first = "pause" if held else "resume"
     assert consumer.calls == ["incremental_unassign", first, "incremental_assign"]
-
-
-def test_what_a_rebalance_may_have_kept_paused_is_resumed_once_more(
-    source: KafkaSource, consumer: Consumer
-) -> None:
-    def another_is_lost() -> list[Told]:
-        consumer.revoke(consumer, [TopicPartition(NAMES.full(IN.topic), IN.number + 1)])
-        return []
-
-    consumer.calls.clear()
-    consumer.answers = [another_is_lost]
-
-    source.poll(timeout_s=0, most_records=10)
-
-    assert consumer.calls == ["incremental_unassign", "pause", "resume"]
