@@ -49,7 +49,11 @@ RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario
     ),
     "networks": (
         1,
-        lambda _, events: Scenario(scenarios.over_bad_networks, events // A_FILE, events),
+        lambda _, events: Scenario(
+            partial(scenarios.over_bad_networks, most=(12, 3), share=0.35),
+            events // A_FILE,
+            events,
+        ),
     ),
     "servers": (
         1,

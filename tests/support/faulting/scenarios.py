@@ -133,8 +133,18 @@ def killed_and_stalled(
         fleet.retire(name)
 
 
-def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None:
-    """F6, F7, F9, F10, F15, F16: replies are lost, late, cut, or say that it is too much."""
+def over_bad_networks(
+    fleet: Fleet,
+    keys: list[str],
+    rng: random.Random,
+    *,
+    most: tuple[int, int] = (8, 2),
+    share: float = 0.25,
+) -> None:
+    """F6, F7, F9, F10, F15, F16: replies are lost, late, cut, or say that it is too much.
+
+    `most`: faults of commits and messages, of offsets; `share`: of the requests to OpenSearch.
+    """
     seed = rng.randrange(2**32)
     commits = wire.at_random(
         {
@@ -148,7 +158,7 @@ def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None
     offsets = wire.at_random(
         {wire.TXN_OFFSET_COMMIT: [wire.ReplyLost(), wire.NeverSent()]}, share=0.01, seed=seed
     )
-    commits, offsets = wire.at_most(8, commits), wire.at_most(2, offsets)
+    commits, offsets = wire.at_most(most[0], commits), wire.at_most(most[1], offsets)
     fleet.kafka.faults = lambda kind: commits(kind) or offsets(kind)
     bad: list[web.Fault] = [
         *(web.Answer(429), web.Answer(500), web.Answer(503), web.ResetBefore()),
@@ -158,8 +168,8 @@ def over_bad_networks(fleet: Fleet, keys: list[str], rng: random.Random) -> None
     def asked_for(name: str, faults: list[web.Fault], share: float) -> web.Faults:
         return web.at_random(faults, share=share, seed=seed, only=lambda asked: name in asked.path)
 
-    writes = asked_for("_bulk", [*bad, web.RefuseItems(0.3), web.RefuseItems(0.05, 503)], 0.25)
-    reads = asked_for("_mget", bad, 0.25)
+    writes = asked_for("_bulk", [*bad, web.RefuseItems(0.3), web.RefuseItems(0.05, 503)], share)
+    reads = asked_for("_mget", bad, share)
     # It is asked for before each bulk request: as often, nearly every second batch would wait.
     template = asked_for("_index_template", bad, 0.05)
     fleet.opensearch.faults = lambda asked: writes(asked) or reads(asked) or template(asked)
