@@ -2,16 +2,19 @@
 
 Facts are kept in a private SQLite database that only goes to disk (`SQLITE_TMPDIR`) beyond the
 cache; it is gone with the process, since the facts topics hold everything. What is asked for often
-is kept decoded.
+is kept decoded. Where the disk takes no more, every method raises Refused: a table without a
+journal is no longer whole then, and the next process reads the topics anew.
 """
 
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import msgspec
 
+from opstrail_runtime.errors import Refused
 from opstrail_schemas.facts import concerned_by, led_to_by
 from opstrail_schemas.messages import Account, StackFact
 
@@ -26,6 +29,17 @@ PRAGMA synchronous = OFF;
 CREATE TABLE fact (id INTEGER PRIMARY KEY, digest BLOB UNIQUE, leads TEXT, value BLOB);
 CREATE TABLE concern (key TEXT, fact INTEGER, PRIMARY KEY (key, fact)) WITHOUT ROWID;
 """
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    """Name what SQLite says of its temporary files: full, gone (sqlite.org/rescode.html)."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Refused(
+            f"facts: {error}: give the folder of temporary files (SQLITE_TMPDIR, TMPDIR) more room"
+        ) from error
 
 
 class FactTable(Generic[Fact]):
@@ -47,10 +61,12 @@ class FactTable(Generic[Fact]):
     def __len__(self) -> int:
         return self._count
 
+    @_on_disk()
     def __contains__(self, digest: bytes) -> bool:
         found = self._db.execute("SELECT 1 FROM fact WHERE digest = ?", (digest,))
         return found.fetchone() is not None
 
+    @_on_disk()
     def add(self, digest: bytes, fact: Fact) -> bool:
         """Add a fact under its digest; return whether it is new."""
         concerns = concerned_by(fact)
@@ -68,6 +84,7 @@ class FactTable(Generic[Fact]):
         self._forget_answers(concerns)
         return True
 
+    @_on_disk()
     def remove(self, digest: bytes) -> None:
         """Take a fact back that nobody else has seen: its transaction was aborted."""
         row = self._db.execute("SELECT id, value FROM fact WHERE digest = ?", (digest,)).fetchone()
@@ -82,6 +99,7 @@ class FactTable(Generic[Fact]):
         self.changes += 1
         self._forget_answers(concerns)
 
+    @_on_disk()
     def about(self, key: str) -> tuple[Fact, ...]:
         """Return the facts that concern a key, in the order of their digests."""
         known = self._about.get(key)
@@ -95,6 +113,7 @@ class FactTable(Generic[Fact]):
             _remember(self._about, key, known)
         return known
 
+    @_on_disk()
     def reach(self, keys: Iterable[str]) -> int:
         """Return how many facts can be reached from these keys.
 
@@ -108,6 +127,7 @@ class FactTable(Generic[Fact]):
             _remember(self._reach, named, known)
         return known
 
+    @_on_disk()
     def reaching(self, keys: Iterable[str]) -> set[str]:
         """Return the keys from which facts about these keys are reached, themselves included.
 
@@ -130,8 +150,9 @@ class FactTable(Generic[Fact]):
 
     def facts(self) -> Iterator[Fact]:
         """Yield every fact, in the order of their digests."""
-        for (value,) in self._db.execute("SELECT value FROM fact ORDER BY digest"):
-            yield self._decode(value)
+        with _on_disk():
+            for (value,) in self._db.execute("SELECT value FROM fact ORDER BY digest"):
+                yield self._decode(value)
 
     def _reached(self, named: Sequence[str]) -> set[int]:
         seen = set(named)

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, assert_never
 
+import psutil
 import pytest
 
 from opstrail_local import instance, trees, versions
@@ -64,6 +65,28 @@ class Servers:
     def start(self, name: str) -> None:
         """Start a killed server again, on its port and data."""
         instance.start(self._local(), name)
+
+    def runs(self, name: str) -> bool:
+        """Whether this server's process lives, however well."""
+        return any(each.pid is not None for each in self._named(name))
+
+    def fill_disk(self, name: str, most_bytes: int) -> None:
+        """Let no file of this server grow beyond so many bytes, until it is started again.
+
+        The kernel then answers EFBIG, in the middle of a write too, as a full disk does ENOSPC; to
+        a JVM both are an IOException. No right to mount anything is needed.
+        """
+        for each in self._named(name):
+            own = psutil.Process(each.pid)
+            _, hard = own.rlimit(psutil.RLIMIT_FSIZE)
+            own.rlimit(psutil.RLIMIT_FSIZE, (most_bytes, hard))
+
+    def largest_file(self, name: str, pattern: str) -> int:
+        """Return the size in bytes of the largest file of this server with such a name."""
+        return max(each.stat().st_size for each in (self._local() / name).rglob(pattern))
+
+    def _named(self, name: str) -> list[instance.ServerStatus]:
+        return [each for each in instance.status(self._local()) if each.name == name]
 
     def _local(self) -> Path:
         if self.state is None:

@@ -225,6 +225,27 @@ def without_servers(fleet: Fleet, keys: list[str], rng: random.Random, servers: 
     client.indices.put_settings(index=index, body={block: None})
 
 
+def without_room(
+    fleet: Fleet, keys: list[str], rng: random.Random, servers: Servers, *, times: int = 2
+) -> None:
+    """F13: the broker's disk is full, in the middle of a batch or for every byte, so that it ends.
+
+    There is room again when it is started.
+    """
+    fleet.start_all()
+    fleet.feed(keys)
+    for number in range(times):
+        events = fleet.installed.written("events.enriched")
+        fleet.until(lambda: fleet.installed.written("events.enriched") > events, "events come")  # noqa: B023
+        largest = servers.largest_file("kafka", "*.log")
+        servers.fill_disk("kafka", 0 if number % 2 else largest + rng.randrange(1_000, 20_000))
+        fleet.until(lambda: not servers.runs("kafka"), "the broker ends", within_s=60)
+        fleet.faults["full disk kafka"] += 1
+        fleet.pass_time(rng.uniform(1, 5))
+        servers.start("kafka")
+        fleet.resumed_s.append(_until_it_moves(fleet))
+
+
 def without_the_coordinator(
     fleet: Fleet, keys: list[str], rng: random.Random, servers: Servers, *, times: int = 2
 ) -> None:

@@ -15,6 +15,7 @@ from opstrail_ingest.places import BadSource
 from opstrail_runtime.errors import Unavailable
 from opstrail_schemas.messages import FileNotice
 from tests.support.discovering import NOW_MS
+from tests.support.full_disk import full_disk
 from tests.support.memory_kafka import StillPulse
 
 SPOOL = Spool(folder=None, memory_bytes=4, most_bytes=1_000)
@@ -213,7 +214,7 @@ def test_a_disk_that_fails_costs_its_file_only(
 
 def test_a_spool_without_room_is_waited_for(tmp_path: Path) -> None:
     a_file(tmp_path / "a", b"more than fits in memory")
-    spool = Spool(folder=Path("/dev/full"), memory_bytes=4, most_bytes=1_000)
+    spool = Spool(folder=tmp_path, memory_bytes=4, most_bytes=1_000)
 
-    with pytest.raises(Unavailable, match="spool"):
+    with full_disk(), pytest.raises(Unavailable, match="spool"):
         LocalObjects([tmp_path], spool).fetch(notices(tmp_path)[0], StillPulse())

@@ -2,9 +2,13 @@
 
 import random
 
+import pytest
+
+from opstrail_runtime.errors import Refused
 from opstrail_runtime.fact_table import FactTable
 from opstrail_schemas.facts import digest_of
 from opstrail_schemas.messages import Account, StackFact
+from tests.support.full_disk import full_disk
 
 
 def link(one: str, *others: str) -> StackFact:
@@ -117,3 +121,16 @@ def test_accounts_concern_their_own_key() -> None:
 
     assert (fact,) == table.about("account/111122223333")
     assert 1 == table.reach(["account/111122223333", "111122223333/stack/x"])
+
+
+def test_a_full_disk_is_no_fault_of_an_input() -> None:
+    table = FactTable(StackFact, cache_kib=16)
+
+    def fill() -> None:
+        for number in range(3_000):
+            fact = link(f"instance-{number}", "stack")
+            table.add(digest_of(fact), fact)
+
+    # Refused: the loop clears its marks, so that no event becomes a dead letter by it.
+    with full_disk(), pytest.raises(Refused, match=r"facts: .*SQLITE_TMPDIR"):
+        fill()
