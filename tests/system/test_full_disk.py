@@ -35,7 +35,7 @@ def test_nothing_is_lost_or_doubled_where_the_disk_of_kafka_was_full(
         installed(own_servers, tmp_path, **FEW_PARTITIONS) as own,
         fleet_of(own, tmp_path / "fleet") as fleet,
     ):
-        result = carry_out("F13 full disk", Scenario(act), fleet, 1)
+        result = carry_out("F13 full disk", Scenario(act, files=40, events=3_000), fleet, 1)
 
     figure("brokers that ended as their disk was full", result.faults["full disk kafka"], "2")
     figure("a full disk: lost and doubled", (result.lost, result.doubled), "(0, 0)")

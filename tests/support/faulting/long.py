@@ -31,6 +31,8 @@ from tests.support.servers import Servers
 
 Made = Callable[[Servers, int], Scenario]
 EVENTS, A_FILE = 20_000, 100  # events a run, and in a file on average
+ENRICHED_BYTES = 2_048  # an enriched event of the corpus has half of that
+PARTITIONS = int(FEW_PARTITIONS["OPSTRAIL_KAFKA__EVENTS_PARTITIONS"])
 RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario
     "failpoints": (
         1,
@@ -97,9 +99,17 @@ def servers_of(brokers: int) -> Iterator[Servers]:
 
 
 def steps_for(events: int) -> dict[str, str]:
-    """Return settings for as many steps as a run of 20,000 events has, however many there are."""
+    """Return settings for as many steps as a run of 20,000 events has, however many there are.
+
+    All that a run has on `events.enriched` is within the window of repeats after each start: beyond
+    the window, which by default is 64 MiB, a repeat may come there once more (docs/guarantee.md).
+    """
     step = str(max(50, events // 400))
-    return {"OPSTRAIL_LOOP__MOST_RECORDS": step, "OPSTRAIL_STORE__BULK_MAX_DOCUMENTS": step}
+    return {
+        "OPSTRAIL_LOOP__MOST_RECORDS": step,
+        "OPSTRAIL_STORE__BULK_MAX_DOCUMENTS": step,
+        "OPSTRAIL_ENRICH__WINDOW_RESTORED_BYTES": str(events * ENRICHED_BYTES * PARTITIONS),
+    }
 
 
 def one(name: str, servers: Servers, seed: int, events: int = EVENTS) -> Result:
