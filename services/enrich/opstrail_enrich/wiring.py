@@ -3,9 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 
-import boto3
-from botocore.config import Config
-
 from opstrail_enrich.enrich_stage import INPUTS, STAGE, EnrichStage, EventCodecs
 from opstrail_enrich.fact_log import FactLog
 from opstrail_enrich.organizations import Organizations
@@ -93,6 +90,10 @@ def fact_writer(settings: Settings) -> Callable[[Sequence[Output]], None]:
 
 def new_organizations(settings: OrganizationsSettings) -> Organizations:
     """Return what asks AWS Organizations. Credentials come from where AWS's tools look for them."""
+    # Here, for the service has no use for it: see msk_token in the runtime's wiring.
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
     return Organizations(
         boto3.client(
             "organizations",
