@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,7 @@ class Fleet:
             self._expected_exits[name] += 1
             self.kills += 1
             self.faults[f"{signal.Signals(number).name} {member.role}"] += 1
+            self._note(f"{signal.Signals(number).name} {name}")
             assert member.process is not None
             with suppress(psutil.TimeoutExpired):
                 member.process.wait(30)
@@ -244,8 +246,10 @@ class Fleet:
         if member.runs:
             member.send(signal.SIGSTOP)
             self.faults[f"SIGSTOP {member.role}"] += 1
+            self._note(f"SIGSTOP {name}")
             self.pass_time(seconds)
             member.send(signal.SIGCONT)
+            self._note(f"SIGCONT {name}")
 
     def retire(self, name: str) -> None:
         """Let a slot go for good, cleanly."""
@@ -264,6 +268,7 @@ class Fleet:
             if member.runs:
                 if member.died_at is not None and member.committed():
                     self.resumed_s.append(now - member.died_at)
+                    self._note(f"{member.name} works again after {self.resumed_s[-1]:.1f} s")
                     member.died_at = None
                 continue
             self._note_exit(member)
@@ -271,8 +276,14 @@ class Fleet:
             self.restarts += 1
             member.start(self._spent)
 
+    def _note(self, what: str) -> None:
+        """Write what was done, with the time, beside the logs."""
+        with (self.folder / "acts.txt").open("a") as acts:
+            acts.write(f"{datetime.now(UTC).isoformat()} {what}\n")
+
     def _note_exit(self, member: Member) -> None:
         assert member.process is not None
+        self._note(f"{member.name} ended with {member.process.returncode}")
         code = member.process.returncode
         spent = self._spent / member.plan[0] if member.plan else None
         if spent is not None and spent.exists():

@@ -6,6 +6,7 @@ The report is Markdown: machine, versions, seeds, the table, and everything that
 
 import platform
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -123,11 +124,16 @@ def one(name: str, servers: Servers, seed: int, events: int = EVENTS) -> Result:
     ):
         began = time.monotonic()
         try:
-            return carry_out(name, scenario, fleet, seed)
+            result = carry_out(name, scenario, fleet, seed)
         except DoesNotEnd as error:
             seconds = time.monotonic() - began
             lost, found = scenario.events, [f"I8 does not end: {error}"]
-            return Result(name, seed, fleet.faults, 0, lost, 0, (0, 0), [], seconds, found)
+            result = Result(name, seed, fleet.faults, 0, lost, 0, (0, 0), [], seconds, found)
+        if result.found:
+            kept = Path(tempfile.mkdtemp(prefix=f"opstrail-found-{name}-{seed}-"))
+            shutil.copytree(fleet.folder, kept, dirs_exist_ok=True)
+            result.found.append(f"what was done, and the logs: {kept}")
+        return result
 
 
 @click.command()

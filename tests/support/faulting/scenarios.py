@@ -237,7 +237,10 @@ def without_room(
     for number in range(times):
         events = fleet.installed.written("events.enriched")
         fleet.until(lambda: fleet.installed.written("events.enriched") > events, "events come")  # noqa: B023
-        largest = servers.largest_file("kafka", "*.log")
+        # One that grows as events come, so that it meets the limit inside a batch.
+        largest = servers.largest_file(
+            "kafka", f"{fleet.installed.topic('events.enriched')}-*/*.log"
+        )
         servers.fill_disk("kafka", 0 if number % 2 else largest + rng.randrange(1_000, 20_000))
         fleet.until(lambda: not servers.runs("kafka"), "the broker ends", within_s=60)
         fleet.faults["full disk kafka"] += 1
