@@ -53,8 +53,15 @@ class KafkaSource:
     """Reads topics as a member of a group. The consumer is built in wiring and not subscribed yet.
 
     It must be configured with `enable.auto.commit=false`, `enable.partition.eof=true`,
-    `auto.offset.reset=error` and a cooperative assignor (or the consumer protocol). `session_s` is
-    its session timeout.
+    `auto.offset.reset=error`, and, for more than one topic, with an assignor that parts each topic
+    of its own (range): cooperative-sticky counts partitions only, and gave all of events.raw to one
+    of two members and all of events.reread to the other (see docs/adr/0010-assignors.md).
+    `cooperative` says whether assignments come bit by bit; `session_s` is its session timeout.
+
+    What the group assigns is assigned to the client by `begin` only. Until then nothing is read,
+    and nothing is paused: next to the start of a fetch, librdkafka now and then loses a pause, a
+    resume or the start itself, and a partition is silent (2.16: 5 times in 738 assignments of 32
+    partitions on two busy cores).
     """
 
     def __init__(
@@ -64,12 +71,14 @@ class KafkaSource:
         names: TopicNames,
         *,
         slot: str,
+        cooperative: bool,
         session_s: float,
         monotonic: Callable[[], float],
     ) -> None:
         self._consumer = consumer
         self._names = names
         self._slot = slot
+        self._cooperative = cooperative
         self._session_s = session_s
         self._monotonic = monotonic
         self._away_until = 0.0
@@ -79,7 +88,8 @@ class KafkaSource:
         self._assigned: set[Partition] = set()
         self._revoked: set[Partition] = set()
         self._balanced = False
-        self._begun: set[Partition] = set()
+        self._begun: dict[Partition, int] = {}  # and where
+        self._paused: set[Partition] = set()
         self._ends: dict[Partition, int] = {}
         self._held = False
         self._stash: list[Message] = []
@@ -177,8 +187,7 @@ class KafkaSource:
             if at.error is not None:
                 raise translated(at.error, slot=self._slot)
             if at.offset >= 0:
-                partition = Partition(self._names.short(at.topic), at.partition)
-                result[partition] = Committed(at.offset, at.metadata or "")
+                result[self._place(at)] = Committed(at.offset, at.metadata or "")
         return result
 
     def log_starts(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
@@ -195,28 +204,37 @@ class KafkaSource:
 
     def begin(self, positions: Mapping[Partition, int]) -> None:
         """Read on from these offsets."""
-        places = [self._at(partition, offset) for partition, offset in positions.items()]
+        if self._held:
+            raise AssertionError("begin while held: release first")
         try:
             # Assigned anew instead of sought: a seek fails while a fetch is being set up, and this
             # also drops what was fetched already.
-            self._consumer.incremental_unassign([self._at(p) for p in positions])
-            # Paused partitions stay paused over assignments. Each call takes the next version of a
-            # partition, and librdkafka's own thread passes over what is older than what it has
-            # seen. Resumed after the assignment, which that thread begins as the stops of the line
-            # above are through, start or resume was lost now and then, and the partition silent
-            # (librdkafka 2.16: 5 times in 738 assignments of 32 partitions on two busy cores). So
-            # it is resumed before: the call waits until the stops are under way. 0 in 3,634.
-            if self._held:
-                self._consumer.pause(places)
+            if again := [self._at(p) for p in positions if self._cooperative and p in self._begun]:
+                self._consumer.incremental_unassign(again)
+            # Those that went while they were paused; they stay so over assignments.
+            if paused := [self._at(p) for p in positions if p in self._paused]:
+                self._consumer.resume(paused)
+            if self._cooperative:
+                self._consumer.incremental_assign([self._at(*at) for at in positions.items()])
             else:
-                self._consumer.resume(places)
-            self._consumer.incremental_assign(places)
+                everything = {**self._positions(), **positions}
+                self._consumer.assign([self._at(*at) for at in everything.items()])
         except KafkaException as error:
             raise translated(error_of(error), slot=self._slot) from error
         self._stash = [m for m in self._stash if place_of(m, self._names)[0] not in positions]
+        self._paused -= positions.keys()
+        self._begun.update(positions)
         for partition in positions:
-            self._begun.add(partition)
             self._ends.pop(partition, None)
+
+    def _positions(self) -> dict[Partition, int]:
+        """Return where reading goes on in partitions that were begun."""
+        found = {}
+        for at in self._consumer.position([self._at(partition) for partition in self._begun]):
+            partition = self._place(at)
+            # Below zero: of an error, or where nothing has come yet.
+            found[partition] = at.offset if at.offset >= 0 else self._begun[partition]
+        return found
 
     def lease(self) -> Lease:
         """Return a lease as of now."""
@@ -233,11 +251,13 @@ class KafkaSource:
     def hold(self) -> None:
         """Deliver nothing until `release`."""
         self._held = True
+        self._paused |= self._begun.keys()
         self._consumer.pause([self._at(partition) for partition in self._begun])
 
     def release(self) -> None:
         """Deliver again."""
         self._held = False
+        self._paused -= self._begun.keys()
         self._consumer.resume([self._at(partition) for partition in self._begun])
 
     def close(self) -> None:
@@ -247,24 +267,29 @@ class KafkaSource:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._generation += 1
         self._balanced = True
-        # Not read before `begin`: assigned here only so that librdkafka knows we followed.
-        for at in partitions:
-            self._assigned.add(Partition(self._names.short(at.topic), at.partition))
-            at.offset = 0
-        consumer.incremental_assign(partitions)
-        if partitions:
-            consumer.pause(partitions)
+        self._assigned |= {self._place(at) for at in partitions}
+        # Nothing, so that librdkafka knows that we followed, and does not do it for us.
+        if self._cooperative:
+            consumer.incremental_assign([])
+        else:
+            consumer.assign([])
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._generation += 1
-        for at in partitions:
-            partition = Partition(self._names.short(at.topic), at.partition)
+        if self._cooperative:
+            begun = [at for at in partitions if self._place(at) in self._begun]
+            consumer.incremental_unassign(begun)
+        else:
+            consumer.unassign()
+        for partition in map(self._place, partitions):
             self._assigned.discard(partition)
-            self._begun.discard(partition)
+            self._begun.pop(partition, None)
             self._ends.pop(partition, None)
             self._revoked.add(partition)
         self._stash = [m for m in self._stash if place_of(m, self._names)[0] in self._begun]
-        consumer.incremental_unassign(partitions)
+
+    def _place(self, at: TopicPartition) -> Partition:
+        return Partition(self._names.short(at.topic), at.partition)
 
     def _at(self, partition: Partition, offset: int | None = None) -> TopicPartition:
         full = self._names.full(partition.topic)

@@ -30,6 +30,7 @@ from opstrail_schemas.topics import LARGEST_MESSAGE_BYTES, TopicName
 # What a lost node had in work waits for so long, and for the broker's round of ten seconds.
 TRANSACTION_TIMEOUT_MS = 20_000
 SESSION_TIMEOUT_MS = 10_000
+_COOPERATIVE = "cooperative-sticky"
 STATISTICS_EVERY_MS = 5_000
 
 
@@ -100,25 +101,22 @@ def new_source(
 ) -> KafkaSource:
     """Return the source of a role: a static member of its group."""
     names = topic_names(settings)
-    consumer = Consumer(
-        {
-            **_reader(settings, group_id(settings, role), slot),
-            "group.instance.id": slot,
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": SESSION_TIMEOUT_MS,
-            "statistics.interval.ms": STATISTICS_EVERY_MS,
-            "stats_cb": lambda text: emit(LagSeen(role, lags(text, names))),
-            **security_properties(settings, msk_token),
-        }
-    )
-    told = settings.librdkafka.get("session.timeout.ms")
-    session_ms = SESSION_TIMEOUT_MS if told is None else float(told.get_secret_value())
+    properties = {
+        **_reader(settings, group_id(settings, role), slot),
+        "group.instance.id": slot,
+        "partition.assignment.strategy": _COOPERATIVE if len(topics) == 1 else "range",
+        "session.timeout.ms": SESSION_TIMEOUT_MS,
+        "statistics.interval.ms": STATISTICS_EVERY_MS,
+        "stats_cb": lambda text: emit(LagSeen(role, lags(text, names))),
+        **security_properties(settings, msk_token),
+    }
     return KafkaSource(
-        consumer,
+        Consumer(properties),
         topics,
         names,
         slot=slot,
-        session_s=session_ms / 1000,
+        cooperative=properties["partition.assignment.strategy"] == _COOPERATIVE,
+        session_s=float(properties["session.timeout.ms"]) / 1000,
         monotonic=time.monotonic,
     )
 

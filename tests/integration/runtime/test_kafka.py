@@ -16,6 +16,7 @@ from opstrail_runtime.kafka_topics import KafkaTopics
 from opstrail_runtime.kafka_writer import KafkaWriter
 from opstrail_runtime.settings import KafkaSettings
 from opstrail_runtime.source import Source
+from opstrail_runtime.stage import Partition
 from opstrail_runtime.wiring import new_admin, new_log, new_source, new_writer
 from opstrail_schemas.topics import DAY_MS, TopicName
 from tests.support.kafka_contract import IN, PATIENCE_S, KafkaContract
@@ -27,9 +28,10 @@ pytestmark = pytest.mark.servers
 class RealBroker:
     """A real broker, with topics of its own under a prefix."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, **librdkafka: str) -> None:
         self.settings = KafkaSettings(
             bootstrap_servers=bootstrap_servers,
+            librdkafka=librdkafka,
             topic_prefix=f"test-{uuid.uuid4().hex[:8]}",
             files_partitions=2,
             events_partitions=2,
@@ -84,3 +86,42 @@ class TestKafka(KafkaContract):
         assert 0 == producer.flush(PATIENCE_S)
 
         assert [] == refused
+
+
+class TestKafkaThatAssignsAnew(KafkaContract):
+    """As members are that read more than one topic: each rebalance takes all partitions first."""
+
+    @pytest.fixture
+    def broker(self, servers: Servers) -> Iterator[RealBroker]:
+        broker = RealBroker(servers.addresses.kafka, **{"partition.assignment.strategy": "range"})
+        yield broker
+        broker.close()
+
+    def test_every_topic_is_parted_among_members_that_came_one_after_the_other(
+        self, broker: RealBroker
+    ) -> None:
+        members: list[KafkaSource] = []
+        shares: list[set[Partition]] = []
+
+        def balanced() -> bool:
+            for member, share in zip(members, shares, strict=True):
+                member.poll(timeout_s=0.05, most_records=1)
+                changes = member.changes()
+                share.difference_update(changes.revoked)
+                share.update(changes.assigned)
+            topics = [sorted(at.topic for at in share) for share in shares]
+            return all(topics) and all(each == topics[0] for each in topics)
+
+        # As a StatefulSet starts them. cooperative-sticky gave one all of raw, one all of reread.
+        topics = [TopicName.EVENTS_RAW, TopicName.EVENTS_REREAD]
+        for number in range(2):
+            members.append(new_source(broker.settings, "two", topics, slot=f"two.{number}"))
+            shares.append(set())
+            give_up = time.monotonic() + PATIENCE_S
+            while not balanced():
+                assert time.monotonic() < give_up, shares
+        for member in members:
+            member.close()
+
+        assert 2 == len(shares[0])
+        assert not shares[0] & shares[1]

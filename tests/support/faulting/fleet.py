@@ -270,11 +270,16 @@ class Fleet:
                     self.resumed_s.append(now - member.died_at)
                     self._note(f"{member.name} works again after {self.resumed_s[-1]:.1f} s")
                     member.died_at = None
+                elif member.died_at is not None and self._has_no_notices(member):
+                    member.died_at = None  # what it had in work comes back when SQS shows it again
                 continue
             self._note_exit(member)
             member.died_at = now
             self.restarts += 1
             member.start(self._spent)
+
+    def _has_no_notices(self, member: Member) -> bool:
+        return member.role == "discover" and not self._feed and not self._queued()[0]
 
     def _note(self, what: str) -> None:
         """Write what was done, with the time, beside the logs."""
@@ -354,9 +359,12 @@ class Fleet:
 
     def in_queue(self) -> int:
         """Return how many messages the queue holds, visible or not."""
+        return sum(self._queued())
+
+    def _queued(self) -> tuple[int, int]:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)
-        return sum(int(answer["Attributes"][name]) for name in names)
+        return int(answer["Attributes"][names[0]]), int(answer["Attributes"][names[1]])
 
     def end(self) -> None:
         """Stop all processes."""

@@ -67,7 +67,7 @@ RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario
     "disk": (
         1,
         lambda servers, events: Scenario(
-            partial(scenarios.without_room, servers=servers, times=4), events // A_FILE, events
+            partial(scenarios.without_room, servers=servers), events // A_FILE, events
         ),
     ),
     "slow": (1, lambda _, events: Scenario(scenarios.too_slow, events // A_FILE, events)),

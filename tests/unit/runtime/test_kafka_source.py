@@ -55,6 +55,8 @@ class Consumer:
         self.subscriptions: list[str] = []
         self.share = [IN.number]
         self.calls: list[str] = []
+        self.positions: dict[int, int] = {}
+        self.assigned: dict[int, int] = {}
         self.revoke: Callable[[Any, list[TopicPartition]], None]
 
     def unsubscribe(self) -> None:
@@ -74,8 +76,17 @@ class Consumer:
     def consumer_group_metadata(self) -> str:
         return "metadata"
 
+    def position(self, asked: list[TopicPartition]) -> list[TopicPartition]:
+        return [
+            TopicPartition(at.topic, at.partition, self.positions.get(at.partition, -1001))
+            for at in asked
+        ]
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        self.assigned = {at.partition: at.offset for at in places}
+
     def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: self.calls.append(name)
+        return lambda places=(): self.calls.append(f"{name} {len(places)}")
 
 
 class Clock:
@@ -88,7 +99,7 @@ class Clock:
 
 
 CLOCK = Clock()
-TIMES: Any = {"session_s": 10.0, "monotonic": CLOCK}
+TIMES: Any = {"cooperative": True, "session_s": 10.0, "monotonic": CLOCK}
 
 
 @pytest.fixture
@@ -190,15 +201,60 @@ def test_a_share_of_nothing_is_told_once_the_group_has_told_it(consumer: Consume
     assert [Changes(balanced=True), Changes()] == [source.changes(), source.changes()]
 
 
-@pytest.mark.parametrize("held", [False, True])
-def test_nothing_is_resumed_or_paused_while_a_fetch_is_started(
-    source: KafkaSource, consumer: Consumer, *, held: bool
-) -> None:
-    if held:
-        source.hold()
+def test_nothing_is_assigned_paused_or_resumed_before_reading_begins(consumer: Consumer) -> None:
+    source = KafkaSource(consumer, [IN.topic], NAMES, slot="s", **TIMES)  # type: ignore[arg-type]
+
+    source.poll(timeout_s=0, most_records=10)
+    assert consumer.calls == ["incremental_assign 0"]
+    source.begin({IN: 7})
+
+    assert consumer.calls[1:] == ["incremental_assign 1"]
+
+
+def test_a_rewind_gives_a_partition_back_first(source: KafkaSource, consumer: Consumer) -> None:
     consumer.calls.clear()
 
     source.begin({IN: 7})
 
-    first = "pause" if held else "resume"
-    assert consumer.calls == ["incremental_unassign", first, "incremental_assign"]
+    assert consumer.calls == ["incremental_unassign 1", "incremental_assign 1"]
+
+
+def test_what_went_while_it_was_paused_is_resumed_before_it_is_read(
+    source: KafkaSource, consumer: Consumer
+) -> None:
+    source.hold()
+    consumer.revoke(consumer, [TopicPartition(NAMES.full(IN.topic), IN.number)])
+    source.release()
+    consumer.calls.clear()
+
+    source.begin({IN: 7})
+
+    assert consumer.calls == ["resume 1", "incremental_assign 1"]
+
+
+def test_only_what_was_begun_is_given_back(consumer: Consumer) -> None:
+    source = KafkaSource(consumer, [IN.topic], NAMES, slot="s", **TIMES)  # type: ignore[arg-type]
+    source.poll(timeout_s=0, most_records=10)
+    consumer.calls.clear()
+
+    consumer.revoke(consumer, [TopicPartition(NAMES.full(IN.topic), IN.number)])
+
+    assert consumer.calls == ["incremental_unassign 0"]
+
+
+def test_an_assignment_as_a_whole_keeps_where_others_are_read(consumer: Consumer) -> None:
+    consumer.share = [0, 1, 2]
+    at = [Partition(IN.topic, number) for number in consumer.share]
+    source = KafkaSource(
+        consumer,  # type: ignore[arg-type]
+        [IN.topic],
+        NAMES,
+        **{**TIMES, "cooperative": False, "slot": "s"},
+    )
+    source.poll(timeout_s=0, most_records=10)
+    source.begin({at[0]: 3, at[1]: 4})
+    consumer.positions = {at[0].number: 9}  # of the other one nothing has come yet
+
+    source.begin({at[2]: 5})
+
+    assert {0: 9, 1: 4, 2: 5} == consumer.assigned
