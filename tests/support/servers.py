@@ -77,6 +77,7 @@ class Servers:
         a JVM both are an IOException. No right to mount anything is needed.
         """
         for each in self._named(name):
+            assert each.pid is not None, f"{name} does not run"
             own = psutil.Process(each.pid)
             _, hard = own.rlimit(psutil.RLIMIT_FSIZE)
             own.rlimit(psutil.RLIMIT_FSIZE, (most_bytes, hard))

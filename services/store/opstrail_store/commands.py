@@ -12,9 +12,8 @@ from rich.status import Status
 
 from opstrail_runtime import failpoints
 from opstrail_runtime.command_line import Patient, show
-from opstrail_runtime.errors import Fenced, Unavailable
+from opstrail_runtime.errors import Fenced, Refused, Unavailable
 from opstrail_runtime.health import serve_while_at_work
-from opstrail_runtime.kafka_errors import KafkaRefuses
 from opstrail_runtime.loop_options import loop_options
 from opstrail_runtime.serve import configure_logs
 from opstrail_schemas.registry import NotRegistered
@@ -65,7 +64,7 @@ def reread(*, over_all: bool) -> None:
             result = _repaired(settings, say, over_all=over_all)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (Fenced, KafkaRefuses, NotRegistered, OpenSearchRefuses) as error:
+    except (Fenced, NotRegistered, Refused) as error:
         raise click.ClickException(str(error)) from error
     show(
         [

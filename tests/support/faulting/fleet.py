@@ -270,11 +270,10 @@ class Fleet:
                     self.resumed_s.append(now - member.died_at)
                     self._note(f"{member.name} works again after {self.resumed_s[-1]:.1f} s")
                     member.died_at = None
-                elif member.died_at is not None and self._has_no_notices(member):
-                    member.died_at = None  # what it had in work comes back when SQS shows it again
                 continue
             self._note_exit(member)
-            member.died_at = now
+            # Without a notice in sight it goes on when SQS shows one again: that is no measure.
+            member.died_at = None if self._has_no_notices(member) else now
             self.restarts += 1
             member.start(self._spent)
 
