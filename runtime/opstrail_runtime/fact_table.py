@@ -23,6 +23,8 @@ CACHE_KIB = 48 * 1024
 _MOST_REMEMBERED = 20_000
 _SEPARATOR = "\n"  # keys hold ids and ARNs; whatever else a foreign fact puts there is cut
 
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+
 _TABLES = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -37,6 +39,8 @@ def _on_disk() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _DISK:  # the low byte: extended codes refine it
+            raise
         raise Refused(
             f"facts: {error}: give the folder of temporary files (SQLITE_TMPDIR, TMPDIR) more room"
         ) from error

@@ -9,7 +9,7 @@ import pytest
 from opstrail_local import instance
 from opstrail_local.places import default_cache
 from tests.support.faulting.result import Result, table
-from tests.support.servers import Servers
+from tests.support.servers import Servers, servers_of
 
 _results: list[Result] = []
 
@@ -30,21 +30,15 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     if kept:
         yield Servers(instance.up(Path(kept), cache=default_cache()), "local", Path(kept))
     else:
-        yield from _local(tmp_path_factory.mktemp("servers"), kafka_nodes=1)
+        with servers_of(tmp_path_factory.mktemp("servers")) as servers:
+            yield servers
 
 
 @pytest.fixture
 def three_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """The same with three brokers."""
-    yield from _local(tmp_path_factory.mktemp("three"), kafka_nodes=3)
-
-
-def _local(state: Path, *, kafka_nodes: int) -> Iterator[Servers]:
-    try:
-        addresses = instance.up(state, cache=default_cache(), kafka_nodes=kafka_nodes)
-        yield Servers(addresses, "local", state)
-    finally:
-        instance.down(state, delete_data=True)
+    with servers_of(tmp_path_factory.mktemp("three"), kafka_nodes=3) as servers:
+        yield servers
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -93,6 +93,16 @@ class Servers:
         if self.state is None:
             pytest.fail(f"servers from {self.branch} cannot be killed: OPSTRAIL_TEST_SERVERS=local")
         return self.state
+
+
+@contextmanager
+def servers_of(state: Path, *, kafka_nodes: int = 1) -> Iterator[Servers]:
+    """Yield local servers that may be killed, whatever the shared ones are; stop them then."""
+    try:
+        addresses = instance.up(state, cache=default_cache(), kafka_nodes=kafka_nodes)
+        yield Servers(addresses, "local", state)
+    finally:
+        instance.down(state, delete_data=True)
 
 
 @pytest.fixture(scope="session")

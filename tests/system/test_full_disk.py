@@ -1,41 +1,33 @@
 """The broker's disk is full while files come in: it ends, and all goes on once it is back."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from opstrail_local import instance
-from opstrail_local.places import default_cache
 from tests.support.faulting.fleet import fleet_of
 from tests.support.faulting.scenarios import Scenario, carry_out, without_room
 from tests.support.figures import Figure
 from tests.support.installed import FEW_PARTITIONS, installed
-from tests.support.servers import Servers
-
-
-@pytest.fixture
-def own_servers(tmp_path: Path) -> Iterator[Servers]:
-    """Local servers, whatever the others are: a process of ours must be able to limit them."""
-    state = tmp_path / "servers"
-    try:
-        yield Servers(instance.up(state, cache=default_cache()), "local", state)
-    finally:
-        instance.down(state, delete_data=True)
+from tests.support.servers import servers_of
 
 
 @pytest.mark.servers
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_or_doubled_where_the_disk_of_kafka_was_full(
-    own_servers: Servers, tmp_path: Path, figure: Figure
+    tmp_path: Path, figure: Figure
 ) -> None:
-    act = partial(without_room, servers=own_servers)
     with (
-        installed(own_servers, tmp_path, **FEW_PARTITIONS) as own,
+        servers_of(tmp_path / "servers") as servers,
+        installed(servers, tmp_path, **FEW_PARTITIONS) as own,
         fleet_of(own, tmp_path / "fleet") as fleet,
     ):
-        result = carry_out("F13 full disk", Scenario(act, files=40, events=3_000), fleet, 1)
+        result = carry_out(
+            "F13 full disk",
+            Scenario(partial(without_room, servers=servers), files=40, events=3_000),
+            fleet,
+            1,
+        )
 
     figure("brokers that ended as their disk was full", result.faults["full disk kafka"], "2")
     figure("a full disk: lost and doubled", (result.lost, result.doubled), "(0, 0)")

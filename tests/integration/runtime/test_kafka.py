@@ -87,16 +87,6 @@ class TestKafka(KafkaContract):
 
         assert [] == refused
 
-
-class TestKafkaThatAssignsAnew(KafkaContract):
-    """As members are that read more than one topic: each rebalance takes all partitions first."""
-
-    @pytest.fixture
-    def broker(self, servers: Servers) -> Iterator[RealBroker]:
-        broker = RealBroker(servers.addresses.kafka, **{"partition.assignment.strategy": "range"})
-        yield broker
-        broker.close()
-
     def test_every_topic_is_parted_among_members_that_came_one_after_the_other(
         self, broker: RealBroker
     ) -> None:
@@ -125,3 +115,13 @@ class TestKafkaThatAssignsAnew(KafkaContract):
 
         assert 2 == len(shares[0])
         assert not shares[0] & shares[1]
+
+
+class TestKafkaThatAssignsAnew(KafkaContract):
+    """As members are that read more than one topic: each rebalance takes all partitions first."""
+
+    @pytest.fixture
+    def broker(self, servers: Servers) -> Iterator[RealBroker]:
+        broker = RealBroker(servers.addresses.kafka, **{"partition.assignment.strategy": "range"})
+        yield broker
+        broker.close()

@@ -10,8 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,20 +19,18 @@ import click
 import confluent_kafka
 import psutil
 
-from opstrail_local import instance, versions
-from opstrail_local.places import default_cache
+from opstrail_local import versions
 from tests.support.faulting import scenarios
 from tests.support.faulting.fleet import DoesNotEnd, fleet_of
 from tests.support.faulting.node_loss import NodeLoss
 from tests.support.faulting.result import Result, percentile, table
 from tests.support.faulting.scenarios import Scenario, carry_out
 from tests.support.installed import FEW_PARTITIONS, installed
-from tests.support.servers import Servers
+from tests.support.servers import Servers, servers_of
 
 Made = Callable[[Servers, int], Scenario]
 EVENTS, A_FILE = 20_000, 100  # events a run, and in a file on average
 ENRICHED_BYTES = 2_048  # an enriched event of the corpus has half of that
-PARTITIONS = int(FEW_PARTITIONS["OPSTRAIL_KAFKA__EVENTS_PARTITIONS"])
 RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario
     "failpoints": (
         1,
@@ -87,18 +84,6 @@ RUNS: dict[str, tuple[int, Made]] = {  # by name: brokers, and the scenario
 }
 
 
-@contextmanager
-def servers_of(brokers: int) -> Iterator[Servers]:
-    """Start servers that may be killed; stop them at the end."""
-    with tempfile.TemporaryDirectory(prefix="opstrail-faults-") as folder:
-        state = Path(folder) / "servers"
-        try:
-            addresses = instance.up(state, cache=default_cache(), kafka_nodes=brokers)
-            yield Servers(addresses, "local", state)
-        finally:
-            instance.down(state, delete_data=True)
-
-
 def steps_for(events: int) -> dict[str, str]:
     """Return settings for as many steps as a run of 20,000 events has, however many there are.
 
@@ -109,7 +94,7 @@ def steps_for(events: int) -> dict[str, str]:
     return {
         "OPSTRAIL_LOOP__MOST_RECORDS": step,
         "OPSTRAIL_STORE__BULK_MAX_DOCUMENTS": step,
-        "OPSTRAIL_ENRICH__WINDOW_RESTORED_BYTES": str(events * ENRICHED_BYTES * PARTITIONS),
+        "OPSTRAIL_ENRICH__WINDOW_RESTORED_BYTES": str(events * ENRICHED_BYTES),
     }
 
 
@@ -158,7 +143,10 @@ def main(
             until if brokers == max(RUNS[n][0] for n in (only or RUNS)) else (until - minutes * 12)
         )
         if names:
-            with servers_of(brokers) as servers:
+            with (
+                tempfile.TemporaryDirectory(prefix="opstrail-faults-") as folder,
+                servers_of(Path(folder) / "servers", kafka_nodes=brokers) as servers,
+            ):
                 first = True
                 while first or time.monotonic() < end:
                     first = False
